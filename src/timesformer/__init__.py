@@ -1,0 +1,1 @@
+"""TimeSformer: space-time attention for video understanding."""

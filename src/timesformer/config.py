@@ -1,0 +1,262 @@
+"""The facts of a model, a clip and a training, as frozen dataclasses that check themselves.
+
+A config is data: it holds no tensors, touches no files and never repairs a wrong value; it raises
+:class:`ConfigError` with the value, the rule and the remedy.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Scheme = Literal["space", "joint", "divided", "local_global", "axial"]
+Task = Literal["classes", "multilabel", "regression"]
+
+
+class ConfigError(ValueError):
+    """A setting that can't work: the message says the value, the rule and the remedy."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`ConfigError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The transformer: everything needed to build it, nothing about how it is trained or fed."""
+
+    scheme: Scheme = "divided"
+    """Attention scheme (paper, section 3, figure 1)."""
+    frames: int = 8
+    """Frames per clip that the time embedding is stored for; other counts resize it."""
+    size: int | tuple[int, int] = 224
+    """Frame size in pixels that the position embedding is stored for: one number, or height and width."""
+    patch: int = 16
+    """Side of a square patch in pixels."""
+    width: int = 768
+    """Width of a token."""
+    depth: int = 12
+    """Number of blocks."""
+    heads: int = 12
+    """Attention heads; must divide the width."""
+    mlp_ratio: float = 4.0
+    """Hidden width of the MLP as a multiple of the width."""
+    classes: int = 400
+    """Outputs of the head."""
+    drop_path: float = 0.1
+    """Stochastic depth of the last block; grows linearly from zero in the first."""
+    position: Literal["none", "space", "space_time"] = "space_time"
+    """Position embeddings (paper, table 4); the space scheme never has a time embedding."""
+    order: Literal["time_first", "space_first", "parallel"] = "time_first"
+    """Order of the divided steps (paper, section 4.7); other schemes have one order."""
+    class_in_time: bool = False
+    """Let patches attend to the class token in the time step too (paper, equation 11); published weights leave it out."""
+    start: Literal["image", "scratch"] = "image"
+    """Start of the time parts. "image": time embedding and extra linears at zero, right when the space weights come
+    from an image model. "scratch": both started like every other part; from nothing, the zero start never learns order."""
+    resize: Literal["nearest", "smooth"] = "nearest"
+    """How embeddings follow another grid or frame count: nearest as published weights were run, or bicubic and linear."""
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "patch", "width", "depth", "heads", "classes"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1.")
+        require(
+            self.width % self.heads == 0,
+            f"width {self.width} is not divisible by heads {self.heads}; choose heads that divide the width.",
+        )
+        for side in self.frame_size:
+            require(
+                side >= self.patch and side % self.patch == 0,
+                f"size {side} is not divisible by patch {self.patch}; "
+                f"choose {max(side // self.patch, 1) * self.patch} or {(side // self.patch + 1) * self.patch}.",
+            )
+        require(0 <= self.drop_path < 1, f"drop_path is {self.drop_path}; it must be at least 0 and below 1.")
+        require(
+            self.scheme == "divided" or (self.order == "time_first" and not self.class_in_time),
+            f"order and class_in_time vary the divided scheme, not {self.scheme!r}; leave them out or use scheme 'divided'.",
+        )
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else (self.size[0], self.size[1])
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patch rows and columns."""
+        height, width = self.frame_size
+        return height // self.patch, width // self.patch
+
+    @property
+    def has_time_embedding(self) -> bool:
+        """Whether patches carry a time embedding."""
+        return self.position == "space_time" and self.scheme != "space"
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """How a clip is cut from a video and turned into model input; it travels with the weights."""
+
+    frames: int = 8
+    """Frames per clip."""
+    sampling: Literal["dense", "segments"] = "dense"
+    """"dense": frames a fixed stretch of time apart. "segments": the whole video in equal parts, one frame each."""
+    rate: int = 32
+    """Dense only: a clip spans frames x rate frames of a video at `fps` frames a second."""
+    fps: float = 30.0
+    """Frame rate that `rate` counts in; files at another frame rate are scaled to it."""
+    size: int = 224
+    """Side in pixels of the square crop that the model sees."""
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    """Mean of each colour channel, of pixels between 0 and 1."""
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    """Standard deviation of each colour channel, of pixels between 0 and 1."""
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """Order of the colour channels that the model was trained with."""
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "rate", "size"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1.")
+        require(self.fps > 0, f"fps is {self.fps}; it must be above 0.")
+        require(all(value > 0 for value in self.std), f"std is {self.std}; every channel must be above 0.")
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of training clips; evaluation never sees them. The same change is made to every frame of a clip."""
+
+    crop: Literal["jitter", "resized"] = "jitter"
+    """"jitter": short side drawn from a range, then a random square crop (the paper). "resized": random area and aspect."""
+    jitter: tuple[float, float] = (256 / 224, 320 / 224)
+    """Range of the short side as multiples of the crop size."""
+    inverse: bool = False
+    """Draw the jitter uniformly in 1 / size, as the official Something-Something-V2 training does."""
+    flip: bool = True
+    """Mirror half of the clips left to right; never right where side or direction is the label."""
+    colour: float = 0.0
+    """Strength of random brightness, contrast and saturation, 0 to 1."""
+    rand_augment: int = 0
+    """Number of RandAugment operations on each clip."""
+    magnitude: int = 9
+    """Strength of the RandAugment operations, 0 to 30."""
+    erase: float = 0.0
+    """Probability of erasing a random box from all frames of a clip."""
+    mixup: float = 0.0
+    """Mixup: alpha of the beta distribution; 0 is off."""
+    cutmix: float = 0.0
+    """CutMix: alpha of the beta distribution; 0 is off. With mixup on too, one of the two is drawn for each batch."""
+
+    def __post_init__(self) -> None:
+        low, high = self.jitter
+        require(1 <= low <= high, f"jitter is {self.jitter}; it must be two numbers of at least 1, the lower one first.")
+        for name in ("colour", "erase"):
+            require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must lie between 0 and 1.")
+        require(0 <= self.magnitude <= 30, f"magnitude is {self.magnitude}; it must lie between 0 and 30.")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """The optimiser, its schedule and the loss."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov momentum as in the paper's released training."""
+    lr: float = 1e-3
+    """Peak learning rate, for the whole batch over all processes; nothing scales it behind your back."""
+    weight_decay: float = 0.05
+    """Weight decay."""
+    decay_all: bool = False
+    """Decay biases, norms and embeddings too, as the official training does."""
+    momentum: float = 0.9
+    """Momentum of SGD, or the first beta of AdamW."""
+    schedule: Literal["cosine", "steps"] = "cosine"
+    """Learning rate after the warm-up: a half cosine to zero, or a tenth at each milestone."""
+    milestones: tuple[int, ...] = (11, 14)
+    """Epochs at which the steps schedule divides the learning rate by ten."""
+    warmup: float = 0.0
+    """Epochs of linear warm-up."""
+    epochs: int = 15
+    """Passes over the training clips."""
+    batch: int = 64
+    """Clips per optimiser step, over all processes and accumulated parts."""
+    accumulate: int = 1
+    """Parts that each process splits its share of a batch into, to save memory."""
+    clip_grad: float = 0.0
+    """Largest norm of the gradient; 0 is off."""
+    label_smoothing: float = 0.0
+    """Share of the target spread over all classes."""
+    class_weights: bool = False
+    """Weigh each class by the inverse of its share, so rare classes count as much as common ones."""
+    layer_decay: float = 1.0
+    """Learning rate factor from each block to the one below it; 1 is off."""
+    ema: float = 0.0
+    """Decay per step of an exponential average of the weights that is validated and saved instead; 0 is off."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "accumulate"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1.")
+        require(self.lr > 0, f"lr is {self.lr}; it must be above 0.")
+        require(
+            self.batch % self.accumulate == 0,
+            f"batch {self.batch} is not divisible by accumulate {self.accumulate}; choose a divisor of the batch.",
+        )
+        for name in ("momentum", "label_smoothing", "ema"):
+            require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+        require(0 < self.layer_decay <= 1, f"layer_decay is {self.layer_decay}; it must be above 0 and at most 1.")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How the machine is used; none of these changes what is learned, but for rounding."""
+
+    seed: int = 0
+    """Seed of weights, order and augmentation."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the model; "auto" takes bfloat16 autocast on a device where it is faster."""
+    workers: int = -1
+    """Loader processes; -1 chooses by the number of cores."""
+    cache: Literal["auto", "on", "off"] = "auto"
+    """Keep all decoded frames in memory at the training size; "auto" does so when they fit into an eighth of it."""
+    checkpointing: bool = False
+    """Recompute each block in the backward pass: less memory, about a third more time."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes share the work: whole copies (DDP) or sharded parameters (FSDP2)."""
+    save_minutes: float = 10.0
+    """Longest time between two saved states within an epoch."""
+    broken_share: float = 0.1
+    """Largest share of broken videos that a run goes on with."""
+    clips: int = 1
+    """Temporal clips per video in each epoch's validation."""
+    crops: int = 1
+    """Spatial crops per clip in each epoch's validation."""
+
+    def __post_init__(self) -> None:
+        require(self.workers >= -1, f"workers is {self.workers}; it must be -1 (choose) or at least 0.")
+        require(0 <= self.broken_share <= 1, f"broken_share is {self.broken_share}; it must lie between 0 and 1.")
+        require(self.clips >= 1, f"clips is {self.clips}; it must be at least 1.")
+        require(self.crops in (1, 3), f"crops is {self.crops}; it must be 1 or 3.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training. A run writes it as config.toml; `--config` with that file repeats the run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    task: Task = "classes"
+    """One class per video, any number of labels per video, or numbers to predict."""
+    init: str = ""
+    """Weights to start from: a path or a published name; empty starts from nothing."""
+    freeze: Literal["none", "backbone"] = "none"
+    """Parts of the model that keep their initial weights."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.clip.size == self.model.size and self.clip.frames == self.model.frames,
+            f"clips are {self.clip.frames} frames of {self.clip.size} px but the model is for {self.model.frames} frames "
+            f"of {self.model.size} px; set model.frames, model.size and clip.frames, clip.size alike.",
+        )

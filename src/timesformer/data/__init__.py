@@ -1,0 +1,1 @@
+"""From a folder or list of videos to batches."""

@@ -1,0 +1,1 @@
+"""The transformer: pure tensors, no files, prints, devices or environment."""

@@ -1,0 +1,1 @@
+"""From a video file to a tensor: which frames, which pixels, and the one module that knows the decoder."""

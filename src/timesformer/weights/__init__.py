@@ -1,0 +1,1 @@
+"""Checkpoints: our own file, and everybody else's."""
