@@ -1,0 +1,111 @@
+"""The TimeSformer: patch embedding, blocks of attention steps and an MLP, class token, head (paper, section 3)."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from timesformer.config import ModelConfig
+from timesformer.model import schemes
+from timesformer.model.attention import GroupAttention
+from timesformer.model.embeddings import Embedding
+from timesformer.model.schemes import Grid
+
+# Spread of the time embedding when nothing was learned before. At the usual 0.02 it drowns in the patches,
+# and attention over time learns which frame is which only after thousands of steps, or never.
+SCRATCH_TIME_STD = 0.5
+
+
+class Block(nn.Module):
+    """The steps of a scheme, each with a residual, then the MLP with its own (equations 2 to 9)."""
+
+    def __init__(self, config: ModelConfig, drop_path: float) -> None:
+        super().__init__()
+        steps = schemes.steps(config)
+        self.drop_path = drop_path
+        self.parallel = config.order == "parallel"
+        self.steps = nn.ModuleDict(
+            {
+                step.name: GroupAttention(step, width=config.width, heads=config.heads, extra=step is not steps[-1])
+                for step in steps
+            }
+        )
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        hidden = int(config.width * config.mlp_ratio)
+        self.mlp = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width))
+
+    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """(b, classes + t*h*w, d) -> the same shape."""
+        before = tokens
+        for step in self.steps.values():
+            keep = self._keep(tokens, schemes.group_count(step.step, grid))  # type: ignore[arg-type]
+            tokens = tokens + step(before if self.parallel else tokens, grid, keep)
+        residual = self.mlp(self.norm(tokens))
+        keep = self._keep(tokens, 1)
+        return tokens + (residual if keep is None else residual * keep[..., None])
+
+    def _keep(self, tokens: Tensor, groups: int) -> Tensor | None:
+        """Stochastic depth: a factor for each group of each clip, zero or 1 / share kept: (b, groups)."""
+        if not self.training or self.drop_path == 0:
+            return None
+        share = 1 - self.drop_path
+        return tokens.new_empty(tokens.shape[0], groups).bernoulli_(share) / share
+
+
+class TimeSformer(nn.Module):
+    """Video classification by attention over space and time alone.
+
+    Any number of frames works, and any height and width that the patch size divides: embeddings are resized by
+    ``config.resize``. ``checkpointing`` recomputes each block in the backward pass to save memory.
+    """
+
+    def __init__(self, config: ModelConfig, *, checkpointing: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.checkpointing = checkpointing
+        self.embedding = Embedding(config)
+        rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
+        self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.head = nn.Linear(config.width, config.classes)
+        self.initialise()
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Logits of normalised clips: (b, t, 3, h, w) -> (b, classes).
+
+        Raises :class:`timesformer.config.ConfigError` for a shape that the patch size or the scheme can't divide.
+        """
+        return self.head(self.features(clips))
+
+    def features(self, clips: Tensor) -> Tensor:
+        """The representation under the head (equation 10): (b, t, 3, h, w) -> (b, width).
+
+        In the space scheme the frames' class tokens are averaged first.
+        """
+        tokens, grid = self.embedding(clips)
+        for step in schemes.steps(self.config):
+            schemes.check(step, grid)
+        for block in self.blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, grid, use_reentrant=False)
+            else:
+                tokens = block(tokens, grid)
+        return self.norm(tokens[:, : -grid.tokens].mean(dim=1))
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Random weights as in the paper's code; the time parts as ``config.start`` says."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        embedding = self.embedding
+        nn.init.trunc_normal_(embedding.class_token, std=0.02)
+        if embedding.position is not None:
+            nn.init.trunc_normal_(embedding.position, std=0.02)
+        if self.config.start == "scratch":
+            if embedding.time is not None:
+                nn.init.normal_(embedding.time, std=SCRATCH_TIME_STD)
+            return
+        for module in self.modules():
+            if isinstance(module, GroupAttention) and module.extra is not None:
+                nn.init.zeros_(module.extra.weight)
