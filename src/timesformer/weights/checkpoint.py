@@ -1,0 +1,166 @@
+"""One safetensors file that describes itself: weights, with model, clip settings, labels and task as JSON beside."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from timesformer.config import ClipConfig, ModelConfig, Task
+from timesformer.model.transformer import TimeSformer
+from timesformer.weights import metadata
+from timesformer.weights.metadata import Description
+from timesformer.weights.report import LoadReport, WeightsError
+
+KEY = "timesformer"
+"""Name of the entry in the file's metadata that holds the description."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with everything needed to use it."""
+
+    model: TimeSformer
+    clip: ClipConfig
+    """How a clip is cut and normalised for this model."""
+    labels: tuple[str, ...] = ()
+    """Name of each output, or none."""
+    task: Task = "classes"
+    about: str = ""
+    """Where the weights come from and their licence, in a sentence."""
+    report: LoadReport | None = None
+    """What became of every tensor, where the checkpoint was loaded."""
+
+    def __post_init__(self) -> None:
+        check_labels(self.labels, self.model.config.classes)
+
+
+def check_labels(labels: tuple[str, ...], classes: int) -> None:
+    """Raise :class:`WeightsError` unless there is one label for each output, or none at all."""
+    if labels and len(labels) != classes:
+        raise WeightsError(f"{len(labels)} labels for {classes} outputs; give one label for each output, in order.")
+
+
+def save(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write a checkpoint as one safetensors file.
+
+    The file appears whole or not at all: it is written beside its place and then renamed, so a crash or a full disk
+    leaves the previous file as it was.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.model.state_dict().items()}
+    description = Description(
+        model=checkpoint.model.config,
+        clip=checkpoint.clip,
+        labels=checkpoint.labels,
+        task=checkpoint.task,
+        about=checkpoint.about,
+    )
+    write_tensors(tensors, path, {KEY: metadata.to_json(description)})
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: str | Path, notes: Mapping[str, str]) -> None:
+    """Write tensors and text notes as safetensors, whole or not at all; raises :class:`WeightsError` if it can't."""
+    target = Path(path)
+    if target.is_dir():
+        raise WeightsError(f"{target} is a folder; name the file to write, such as {target / 'model.safetensors'}.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.touch()
+        rights = partial.stat().st_mode
+        save_file(dict(tensors), partial, metadata=dict(notes))
+        partial.chmod(rights)  # safetensors makes files that only their owner can read
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{target} could not be written ({error}); is there room on the disk?") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(path: str | Path) -> Checkpoint:
+    """A checkpoint that :func:`save` wrote, its weights as float32 on the CPU, the model in evaluation mode.
+
+    Raises :class:`WeightsError` for a file that is missing, damaged, from elsewhere, or at odds with its description.
+    """
+    tensors, notes = read_tensors(path)
+    if KEY not in notes:
+        raise WeightsError(
+            f"{path} is a safetensors file without a timesformer description; load foreign weights with "
+            "timesformer.load, which recognises their format."
+        )
+    description = metadata.from_json(notes[KEY], str(path))
+    return Checkpoint(
+        model=build(description.model, tensors, str(path)),
+        clip=description.clip,
+        labels=description.labels,
+        task=description.task,
+        about=description.about,
+        report=LoadReport(source=str(path), layout="timesformer checkpoint", loaded=len(tensors)),
+    )
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and text notes of a safetensors file; raises :class:`WeightsError` if it can't be read."""
+    if not Path(path).is_file():
+        raise WeightsError(f"{path} does not exist or is not a file; check the path.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            # A copy: the tensors would otherwise change with the file under them.
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightsError(f"{path} is not a whole safetensors file ({error!s:.120}); get the file again.") from error
+
+
+def build(config: ModelConfig, tensors: Mapping[str, Tensor], source: str) -> TimeSformer:
+    """The model of a config filled with tensors of exactly its names and shapes, float32, in evaluation mode.
+
+    Nothing is allocated before names and shapes agree, so a file that lies about its size costs nothing.
+    Raises :class:`WeightsError` listing every name that is missing, extra or of another shape.
+    """
+    if config.depth > len(tensors):
+        raise WeightsError(
+            f"{source} has {len(tensors)} tensors, too few for the {config.depth} blocks it claims; get the file again."
+        )
+    try:
+        with torch.device("meta"):
+            model = TimeSformer(config)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise WeightsError(
+            f"{source} describes a model that can't be built ({error!s:.120}); get the file again."
+        ) from error
+    problems = differences(model.state_dict(), tensors)
+    if problems:
+        raise WeightsError(
+            f"{source} does not fit its {config.scheme} model: {'; '.join(problems)}; get the file again."
+        )
+    model = model.to_empty(device="cpu")
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """Every way in which tensors differ from those wanted, in words, ten of each kind at most."""
+    missing = [name for name in wanted if name not in given]
+    extra = [f"{name:.80}" for name in given if name not in wanted]
+    shapes = [
+        f"{name} is {list(given[name].shape)} but {list(value.shape)} is needed"
+        for name, value in wanted.items()
+        if name in given and given[name].shape != value.shape
+    ]
+    types = [
+        f"{name} is {given[name].dtype}"
+        for name in wanted
+        if name in given and not (given[name].is_floating_point() and given[name].layout is torch.strided)
+    ]
+    kinds = (("missing", missing), ("extra", extra), ("wrong shape", shapes), ("not floating point", types))
+    return [
+        f"{kind}: {', '.join(names[:10])}" + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        for kind, names in kinds
+        if names
+    ]

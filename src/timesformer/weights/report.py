@@ -1,0 +1,65 @@
+"""What became of every tensor of a weights file: the report that a load hands back."""
+
+import re
+from dataclasses import dataclass
+
+
+class WeightsError(ValueError):
+    """Weights that can't be read, understood or written: the message says the value, the rule and the remedy."""
+
+
+@dataclass(frozen=True)
+class Resized:
+    """A tensor that was fitted to another clip or patch size."""
+
+    name: str
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    rule: str
+    """How the values were chosen."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Where weights came from and every tensor that wasn't simply taken over; names are ours unless said otherwise."""
+
+    source: str
+    """The file, folder or published name."""
+    layout: str
+    """The format that was recognised."""
+    loaded: int = 0
+    """Tensors of the model that were filled from the file."""
+    extra: tuple[str, ...] = ()
+    """Tensors of the file, by its own names, that the model has no place for."""
+    resized: tuple[Resized, ...] = ()
+    """Tensors fitted to another grid, frame count or patch."""
+    copied: tuple[str, ...] = ()
+    """Tensors that the file doesn't have and that start as a copy of another, as "name from name"."""
+    zero: tuple[str, ...] = ()
+    """Tensors that the file doesn't have and that start at zero."""
+    fresh: tuple[str, ...] = ()
+    """Tensors that start from random values: the head, when the classes differ."""
+    notes: tuple[str, ...] = ()
+    """Whatever else the user should know, such as settings that the file doesn't state."""
+
+    def lines(self) -> list[str]:
+        """The report as text, one statement a line; long lists of block tensors are folded."""
+        text = [f"{self.source}: {self.layout}, {self.loaded} tensors taken over"]
+        for title, names in (
+            ("in the file but not in the model", self.extra),
+            ("copied", self.copied),
+            ("started at zero", self.zero),
+            ("started from random values", self.fresh),
+        ):
+            text += [f"  {title}: {line}" for line in fold(names)]
+        for change in self.resized:
+            text.append(f"  resized: {change.name} {list(change.before)} -> {list(change.after)}, {change.rule}")
+        return text + [f"  note: {note}" for note in self.notes]
+
+
+def fold(names: tuple[str, ...]) -> list[str]:
+    """Names that differ only in numbers (alike tensors of twelve blocks) as one pattern with their count."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(re.sub(r"(?<=\.)\d+(?=\.)", "*", name), []).append(name)
+    return [f"{pattern} ({len(same)})" if len(same) > 1 else same[0] for pattern, same in groups.items()]
