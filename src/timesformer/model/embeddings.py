@@ -55,7 +55,7 @@ class Embedding(nn.Module):
         batch, frames = clips.shape[:2]
         patches = self.patch(clips.flatten(0, 1)).flatten(2).transpose(1, 2)  # (b*t, h*w, d)
         patches = patches.unflatten(0, (batch, frames))
-        first = self.class_token
+        first: Tensor = self.class_token
         smooth = self.config.resize == "smooth"
         if self.position is not None:
             position = resize_position(self.position, self.config.grid, (grid.rows, grid.columns), smooth=smooth)

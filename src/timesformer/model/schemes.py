@@ -87,6 +87,15 @@ def steps(config: ModelConfig) -> tuple[Step, ...]:
     return scheme[::-1] if config.order == "space_first" else scheme
 
 
+def has_extra(step: Step, config: ModelConfig) -> bool:
+    """Whether a step has the extra linear: every step of the scheme but its last, in whatever order they run.
+
+    It starts at zero to let in what an image model doesn't have, so in the divided scheme it always belongs to the
+    time step: run after the space step, time must still begin silent, and space must not.
+    """
+    return step.name != SCHEMES[config.scheme][-1].name
+
+
 def check(step: Step, grid: Grid) -> None:
     """Raise :class:`ConfigError` if a step can't divide this grid into equal groups."""
     for name, word, length in zip(("frames", "patch rows", "patch columns"), step.axes, grid.lengths, strict=True):

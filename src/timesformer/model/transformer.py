@@ -20,13 +20,14 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, drop_path: float) -> None:
         super().__init__()
-        steps = schemes.steps(config)
         self.drop_path = drop_path
         self.parallel = config.order == "parallel"
         self.steps = nn.ModuleDict(
             {
-                step.name: GroupAttention(step, width=config.width, heads=config.heads, extra=step is not steps[-1])
-                for step in steps
+                step.name: GroupAttention(
+                    step, width=config.width, heads=config.heads, extra=schemes.has_extra(step, config)
+                )
+                for step in schemes.steps(config)
             }
         )
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
