@@ -1,0 +1,199 @@
+"""The model once more, from the definitions alone, and the name table of another implementation.
+
+Written to be believed at a glance rather than to be fast: full attention over every token with a mask of who attends
+to whom, from explicit loops over places (t, y, x), one clip at a time. It shares no code with the package.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from timesformer.config import ModelConfig
+
+Place = tuple[int, int, int]
+
+STEPS = {
+    "space": ("space",),
+    "joint": ("joint",),
+    "divided": ("time", "space"),
+    "local_global": ("local", "global"),
+    "axial": ("time", "width", "height"),
+}
+TINY = {"frames": 4, "size": (16, 24), "patch": 4, "width": 16, "depth": 2, "heads": 2, "classes": 5}
+VARIANTS: dict[str, ModelConfig] = {
+    **{scheme: ModelConfig(scheme=scheme, **TINY) for scheme in STEPS},
+    "space_first": ModelConfig(order="space_first", **TINY),
+    "parallel": ModelConfig(order="parallel", **TINY),
+    "class_in_time": ModelConfig(class_in_time=True, **TINY),
+    "class_in_time_space_first": ModelConfig(class_in_time=True, order="space_first", **TINY),
+    "no_position": ModelConfig(position="none", **TINY),
+    "space_position": ModelConfig(position="space", **TINY),
+}
+
+
+def randomise(model: nn.Module, *, seed: int = 0) -> None:
+    """Give every parameter random values, so that none hides behind a zero or a one."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(parameter.dtype) / 3
+
+
+def together(step: str, a: Place, b: Place, grid: Place) -> bool:
+    """Whether two patches attend to each other in a step."""
+    (t, y, x), (u, v, w), (_, rows, columns) = a, b, grid
+    match step:
+        case "joint":
+            return True
+        case "time":  # the same position in all frames
+            return y == v and x == w
+        case "space":  # all positions of the same frame
+            return t == u
+        case "local":  # the same quadrant, in all frames
+            return (2 * y < rows) == (2 * v < rows) and (2 * x < columns) == (2 * w < columns)
+        case "global":  # a stride of 2 in time, height and width
+            return (t - u) % 2 == 0 and (y - v) % 2 == 0 and (x - w) % 2 == 0
+        case "width":  # the same row of the same frame
+            return t == u and y == v
+        case "height":  # the same column of the same frame
+            return t == u and x == w
+    raise AssertionError(step)
+
+
+def places(grid: Place) -> list[Place]:
+    """All patches of a clip, frames in order, then rows, then columns."""
+    return [(t, y, x) for t in range(grid[0]) for y in range(grid[1]) for x in range(grid[2])]
+
+
+def groups(step: str, grid: Place) -> list[list[Place]]:
+    """Patches sorted into the sets that attend together."""
+    found: list[list[Place]] = []
+    for place in places(grid):
+        home = [members for members in found if together(step, place, members[0], grid)]
+        if home:
+            home[0].append(place)
+        else:
+            found.append([place])
+    return found
+
+
+def mask(step: str, grid: Place, *, class_tokens: int, one_way: bool) -> Tensor:
+    """Which token (row) attends to which (column): class tokens first, one for each group, or one that is only read."""
+    patches = places(grid)
+    allowed = torch.zeros(class_tokens + len(patches), class_tokens + len(patches), dtype=torch.bool)
+    for i, a in enumerate(patches):
+        for j, b in enumerate(patches):
+            allowed[class_tokens + i, class_tokens + j] = together(step, a, b, grid)
+    for number, members in enumerate(groups(step, grid)):
+        for place in members if class_tokens else []:
+            patch = class_tokens + patches.index(place)
+            if one_way:
+                allowed[patch, 0] = True
+            else:
+                allowed[patch, number] = allowed[number, patch] = True
+    for number in range(class_tokens):
+        allowed[number, number] = True
+    return allowed
+
+
+def norm(tokens: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
+    centred = tokens - tokens.mean(-1, keepdim=True)
+    spread = (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    return centred / spread * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+
+def linear(tokens: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
+    return tokens @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+
+def attention(tokens: Tensor, allowed: Tensor, state: dict[str, Tensor], name: str, heads: int) -> Tensor:
+    """Residual of one step for tokens (n, d), each attending to those that its row of the mask allows."""
+    query, key, value = linear(norm(tokens, state, f"{name}.norm"), state, f"{name}.qkv").chunk(3, dim=-1)
+    size = tokens.shape[1] // heads
+    attended = []
+    for head in range(heads):
+        part = slice(head * size, (head + 1) * size)
+        scores = query[:, part] @ key[:, part].T / size**0.5
+        attended.append(scores.masked_fill(~allowed, float("-inf")).softmax(dim=-1) @ value[:, part])
+    residual = linear(torch.cat(attended, dim=-1), state, f"{name}.proj")
+    return linear(residual, state, f"{name}.extra") if f"{name}.extra.weight" in state else residual
+
+
+def step_residual(
+    first: Tensor, patches: Tensor, step: str, grid: Place, *, config: ModelConfig, state: dict[str, Tensor], name: str
+) -> tuple[Tensor, Tensor]:
+    """Residuals of the class tokens and of the patches."""
+    if step == "time" and not config.class_in_time:
+        allowed = mask(step, grid, class_tokens=0, one_way=False)
+        return torch.zeros_like(first), attention(patches, allowed, state, name, config.heads)
+    if step == "time":
+        allowed = mask(step, grid, class_tokens=1, one_way=True)
+        return torch.zeros_like(first), attention(torch.cat([first, patches]), allowed, state, name, config.heads)[1:]
+    count = len(groups(step, grid))
+    copies = first if config.scheme == "space" else first.expand(count, -1)
+    allowed = mask(step, grid, class_tokens=count, one_way=False)
+    residual = attention(torch.cat([copies, patches]), allowed, state, name, config.heads)
+    averaged = residual[:count] if config.scheme == "space" else residual[:count].mean(0, keepdim=True)
+    return averaged, residual[count:]
+
+
+def embed(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor]) -> tuple[Tensor, Tensor, Place]:
+    """Class tokens, patches and their grid, for a clip (t, 3, h, w) of the size that the embeddings are stored for."""
+    side = config.patch
+    grid = clip.shape[0], clip.shape[2] // side, clip.shape[3] // side
+    filters = state["embedding.patch.weight"].flatten(1)
+    position, time = state.get("embedding.position"), state.get("embedding.time")
+    patches = []
+    for t, y, x in places(grid):
+        pixels = clip[t, :, y * side : (y + 1) * side, x * side : (x + 1) * side]
+        token = filters @ pixels.flatten() + state["embedding.patch.bias"]
+        token = token if position is None else token + position[0, 1 + y * grid[2] + x]
+        patches.append(token if time is None else token + time[0, t])
+    first = state["embedding.class_token"][0]
+    first = first if position is None else first + position[:, 0]
+    return first.repeat(grid[0] if config.scheme == "space" else 1, 1), torch.stack(patches), grid
+
+
+def logits(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor]) -> Tensor:
+    """Logits of one clip: (t, 3, h, w) -> (classes,)."""
+    first, patches, grid = embed(clip, config=config, state=state)
+    steps = STEPS[config.scheme][::-1] if config.order == "space_first" else STEPS[config.scheme]
+    for block in range(config.depth):
+        before = first, patches
+        for step in steps:
+            source = before if config.order == "parallel" else (first, patches)
+            name = f"blocks.{block}.steps.{step}"
+            residual = step_residual(*source, step, grid, config=config, state=state, name=name)
+            first, patches = first + residual[0], patches + residual[1]
+        tokens = torch.cat([first, patches])
+        hidden = linear(norm(tokens, state, f"blocks.{block}.norm"), state, f"blocks.{block}.mlp.0")
+        tokens = tokens + linear(nn.functional.gelu(hidden), state, f"blocks.{block}.mlp.2")
+        first, patches = tokens[: len(first)], tokens[len(first) :]
+    return linear(norm(first.mean(0), state, "norm"), state, "head")
+
+
+TRANSFORMERS_NAMES = {  # ours -> theirs, in the order that they are replaced
+    "embedding.patch.": "timesformer.embeddings.patch_embeddings.projection.",
+    "embedding.class_token": "timesformer.embeddings.cls_token",
+    "embedding.position": "timesformer.embeddings.position_embeddings",
+    "embedding.time": "timesformer.embeddings.time_embeddings",
+    "blocks.": "timesformer.encoder.layer.",
+    "steps.time.norm.": "temporal_layernorm.",
+    "steps.time.qkv.": "temporal_attention.attention.qkv.",
+    "steps.time.proj.": "temporal_attention.output.dense.",
+    "steps.time.extra.": "temporal_dense.",
+    "steps.joint.": "steps.space.",
+    "steps.space.norm.": "layernorm_before.",
+    "steps.space.qkv.": "attention.attention.qkv.",
+    "steps.space.proj.": "attention.output.dense.",
+    "mlp.0.": "intermediate.dense.",
+    "mlp.2.": "output.dense.",
+    "head.": "classifier.",
+}
+
+
+def transformers_name(name: str) -> str:
+    """A parameter's name in transformers' TimeSformer."""
+    for ours, theirs in TRANSFORMERS_NAMES.items():
+        name = name.replace(ours, theirs)
+    if name.startswith("norm."):
+        return f"timesformer.layer{name}"
+    return name if "layernorm" in name else name.replace(".norm.", ".layernorm_after.")
