@@ -1,0 +1,111 @@
+"""Which format a path is in, by what it holds."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from timesformer.config import Task
+from timesformer.data import lists
+from timesformer.data.files import class_folders, is_video_name
+from timesformer.data.items import DataError, Listing, Row, split_in_name
+from timesformer.data.tables import header, plain_list, table
+
+
+def existing(data: Path) -> Path:
+    """Return the path made absolute; raises :class:`DataError`, with near misses, if nothing is there."""
+    path = data.expanduser().absolute()
+    if path.exists():
+        return path
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "check the path."
+    raise DataError(f"{data} does not exist; {hint}")
+
+
+def _reader(path: Path, *, task: Task, targets: tuple[str, ...] | None) -> tuple[str, Callable[[], Listing]]:
+    """The format of one list file, and how to read it."""
+    if path.suffix.lower() == ".json":
+        content = lists.read_json(path)
+        first = content[0] if isinstance(content, list) and content else {}
+        if isinstance(first, dict) and "vid_name" in first:
+            return "Diving-48", lambda: lists.diving(path)
+        if isinstance(first, dict) and "id" in first:
+            return "Something-Something-V2", lambda: lists.something(path)
+        raise DataError(f"{path}: neither a list of Something-Something-V2 nor of Diving-48; name one of their lists.")
+    columns = header(path)
+    if not columns:
+        raise DataError(f"{path} is empty; write a header path,label and a line for each video.")
+    if "youtube_id" in columns:
+        return "Kinetics", lambda: lists.kinetics(path)
+    if {"video_id", "task_id"} <= set(columns):
+        return "HowTo100M", lambda: lists.howto100m(path)
+    if "path" in columns:
+        return "table", lambda: table(path, task=task, targets=targets)
+    return "plain list", lambda: plain_list(path)
+
+
+def _without_repeated_test(rows: list[Row]) -> tuple[list[Row], tuple[str, ...]]:
+    """Kinetics users commonly copy val.csv to test.csv; the copy says nothing new."""
+    seen = {split: {(r.name, r.label, r.start, r.end) for r in rows if r.split == split} for split in ("val", "test")}
+    if not seen["test"] or seen["val"] != seen["test"]:
+        return rows, ()
+    return [row for row in rows if row.split != "test"], ("the test list repeats the validation list",)
+
+
+def _list_files(files: list[Path], *, task: Task, targets: tuple[str, ...] | None) -> Listing:
+    """Read lists of one format, one for each split, as one."""
+    readers = [_reader(file, task=task, targets=targets) for file in files]
+    if len({name for name, _ in readers}) > 1:
+        found = ", ".join(f"{file.name}: {name}" for file, (name, _) in zip(files, readers, strict=True))
+        raise DataError(f"the lists in {files[0].parent} are of several formats ({found}); name the one to read.")
+    parts = [read() for _, read in readers]
+    rows, notes = _without_repeated_test([row for part in parts for row in part.rows])
+    return Listing(
+        tuple(rows),
+        root=parts[0].root,
+        labels=next((part.labels for part in parts if part.labels), None),
+        indexed=parts[0].indexed,
+        search=parts[0].search,
+        notes=(*(note for part in parts for note in part.notes), *notes),
+    )
+
+
+def _folded(data: Path, fold: int | None) -> Listing | None:
+    """The lists of UCF101 or HMDB51, which come in folds; None if the folder or file isn't of them."""
+    folder = data if data.is_dir() else data.parent
+    if data.is_file():
+        if not (data.match("*list[0-9][0-9].txt") or data.match("*_test_split[0-9].txt")):
+            return None
+        fold = fold or int("".join(filter(str.isdigit, data.stem[-2:])))
+    if (folder / "classInd.txt").is_file():
+        return lists.ucf101(folder, fold=fold or 1)
+    if any(folder.glob("*_test_split[0-9].txt")):
+        return lists.hmdb51(folder, fold=fold or 1)
+    return None
+
+
+def recognise(data: Path, *, task: Task, targets: tuple[str, ...] | None = None, fold: int | None = None) -> Listing:
+    """Read a folder or list in whatever format it is in; ``targets`` are the columns that a regression reads.
+
+    A folder is taken as, in this order: a labels.csv; the lists of UCF101 or HMDB51; lists named after splits
+    (train.csv, kinetics700_validate.csv, something-something-v2-train.json); folders of classes.
+    Raises :class:`DataError` for anything else.
+    """
+    if data.is_file() and is_video_name(data.name):
+        raise DataError(f"{data} is one video; a data set is a folder or a list of videos.")
+    if data.is_dir() and (data / "labels.csv").is_file():
+        data = data / "labels.csv"
+    if folded := _folded(data, fold):
+        return folded
+    if fold is not None:
+        raise DataError(f"fold is {fold}, but {data} is no split list of UCF101 or HMDB51; leave fold out.")
+    if data.is_file():
+        return _list_files([data], task=task, targets=targets)
+    files = sorted(file for file in data.iterdir() if file.is_file() and _names_a_split(file))
+    return _list_files(files, task=task, targets=targets) if files else class_folders(data)
+
+
+def _names_a_split(file: Path) -> bool:
+    """Whether the file is a list for a split; a text file only if it is called nothing else, as notes_test.txt is."""
+    suffix = file.suffix.lower()
+    return bool(split_in_name(file)) and (suffix in (".csv", ".json") or (suffix == ".txt" and "_" not in file.stem))
