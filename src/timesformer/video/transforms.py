@@ -1,0 +1,94 @@
+"""Which pixels the model sees in evaluation: resize, crop, normalise. Pure tensors, nothing random.
+
+Pixels are 0 to 255 until :func:`normalise`. Resizing is bilinear with antialiasing, on float pixels. The released
+code resizes without antialiasing, so pixels differ a little from its own where frames shrink.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from timesformer.config import ClipConfig
+
+ONE_CROP = 256 / 224
+"""Short side as a multiple of the crop's side where there is one centre crop, as in the released code."""
+
+_PART = 2**19  # pixel values resized at once: the float copy stays in the cache, which halves the time of HD frames
+
+
+def resize(frames: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Frames ``(..., c, h, w)`` at another height and width, as float pixels 0 to 255."""
+    if frames.shape[-2:] == shape:
+        return frames.float()
+    flat = frames.reshape(-1, *frames.shape[-3:])
+    parts = flat.split(max(_PART // math.prod(flat.shape[1:]), 1))
+    resized = [F.interpolate(part.float(), shape, mode="bilinear", antialias=True) for part in parts]
+    return torch.cat(resized).reshape(*frames.shape[:-2], *shape)
+
+
+def resize_short(frames: Tensor, size: int) -> Tensor:
+    """Frames ``(..., c, h, w)`` with short side ``size``, the long side in proportion and rounded down, as float."""
+    height, width = frames.shape[-2:]
+    if height <= width:
+        return resize(frames, (size, width * size // height))
+    return resize(frames, (height * size // width, size))
+
+
+def normalise(frames: Tensor, clip: ClipConfig) -> Tensor:
+    """Model input from RGB pixels 0 to 255, uint8 or float, ``(..., c, h, w)``: ``(pixel / 255 - mean) / std``.
+
+    Models trained on BGR get their channels turned round first; mean and std are in the model's order.
+    """
+    if clip.channels == "bgr":
+        frames = frames.flip(-3)
+    mean, std = (torch.tensor(values, device=frames.device)[:, None, None] for values in (clip.mean, clip.std))
+    return (frames * (1 / (255 * std))).sub_(mean / std)
+
+
+def crops(frames: Tensor, size: int, count: int) -> Tensor:
+    """Square crops of every clip, ``(v, t, c, h, w) -> (v * count, t, c, size, size)``, those of one clip in a row.
+
+    One crop is the centre. Three lie along the longer axis: left, centre, right, or top, centre, bottom where the
+    height is larger; square frames of the crop's size give the same crop thrice. The paper's "top-left, center,
+    bottom-right" is not what its code does; this is.
+    """
+    height, width = frames.shape[-2:]
+    if count not in (1, 3):
+        raise ValueError(f"{count} crops; a clip has 1 (centre) or 3 (along its longer axis).")
+    if min(height, width) < size:
+        raise ValueError(f"frames of {height}x{width} are smaller than a crop of {size}; resize_short them first.")
+    top, left = math.ceil((height - size) / 2), math.ceil((width - size) / 2)
+    if count == 1:
+        corners = [(top, left)]
+    elif height > width:
+        corners = [(0, left), (top, left), (height - size, left)]
+    else:
+        corners = [(top, 0), (top, left), (top, width - size)]
+    return torch.stack([frames[..., y : y + size, x : x + size] for y, x in corners], dim=1).flatten(0, 1)
+
+
+def eval_views(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
+    """Model input for evaluation, uint8 ``(v, t, c, h, w)`` -> float ``(v * crops, t, c, s, s)``.
+
+    View i is crop ``i % crops`` of clip ``i // crops``. With three crops the short side becomes ``clip.size``, with
+    one it becomes 256/224 of that, both as in the released code.
+    """
+    check_pixels(frames)
+    # Clip by clip: ten clips of full-HD frames as floats at once would take gigabytes.
+    return torch.cat([_one_clip(single, clip, crops) for single in frames.split(1)])
+
+
+def check_pixels(frames: Tensor) -> None:
+    """Raise ``ValueError`` unless frames are uint8 in three channels: floats between 0 and 1 would pass as black."""
+    if frames.dtype != torch.uint8 or frames.shape[-3] != 3:
+        raise ValueError(
+            f"frames are {frames.dtype} of shape {tuple(frames.shape)}; they must be uint8 RGB pixels (..., 3, h, w): "
+            "convert them first, or use normalise() on float pixels 0 to 255."
+        )
+
+
+def _one_clip(frames: Tensor, clip: ClipConfig, count: int) -> Tensor:
+    short = clip.size if count == 3 else round(clip.size * ONE_CROP)
+    return normalise(crops(resize_short(frames, short), clip.size, count), clip)
