@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from timesformer.data.files import is_video_name
-from timesformer.data.items import DataError, Listing, Row, some, split_in_name, split_of
+from timesformer.data.items import DataError, Listing, Row, split_in_name, split_of
 from timesformer.data.tables import class_names, read_lines, read_text, records, times
 
 
@@ -82,10 +82,10 @@ def _templates(folder: Path) -> tuple[str, ...]:
         content = read_json(file)
         if not isinstance(content, dict):
             continue
-        positions = {int(position): name for name, position in content.items()}
-        if sorted(positions) != list(range(len(content))):
-            raise DataError(f"{file}: the numbers of {len(content)} labels aren't 0 to {len(content) - 1}.")
-        return tuple(positions[index] for index in range(len(positions)))
+        positions = {str(position): name for name, position in content.items()}
+        if set(positions) != set(map(str, range(len(content)))):
+            raise DataError(f"{file}: {len(content)} labels not numbered 0 to {len(content) - 1}; download again.")
+        return tuple(positions[str(index)] for index in range(len(positions)))
     raise DataError(f"{folder} has no label file (something-something-v2-labels.json, or labels.json); put it there.")
 
 
@@ -101,9 +101,10 @@ def something(path: Path) -> Listing:
     The test list has identifiers only (``{"id":"1420"}``); its labels come from ``test-answers.csv``
     (``1420;Throwing something``) where that is present, and its videos are left out otherwise.
     """
-    answers = {}
+    answers: dict[str, str] = {}
     if (file := path.parent / "test-answers.csv").is_file():
-        answers = dict(tuple(part.strip() for part in line.partition(";")[::2]) for _, line in read_lines(file))
+        lines = (line.partition(";") for _, line in read_lines(file))
+        answers = {name.strip(): label.strip() for name, _, label in lines}
     rows, unlabelled = [], 0
     for where, entry in _entries(path):
         if "id" not in entry:
@@ -167,10 +168,8 @@ def ucf101(folder: Path, *, fold: int = 1) -> Listing:
         for where, line in read_lines(file):
             name, *position = line.split()
             label = name.rpartition("/")[0].rpartition("/")[2]
-            if label not in labels or (position and labels.index(label) + 1 != int(position[0])):
-                raise DataError(
-                    f"{where}: {line!r} doesn't agree with classInd.txt; check that both are of one release."
-                )
+            if label not in labels or (position and position[0] != str(labels.index(label) + 1)):
+                raise DataError(f"{where}: {line!r} disagrees with classInd.txt; take both files from one release.")
             group = re.search(r"_(g\d+)_c\d+", name)
             split = "train" if file.name.startswith("train") else "test"
             rows.append(Row(name, label, where, split, f"{label} {group[1]}" if group else ""))

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -119,8 +119,8 @@ def _refuse_repeats(rows: Sequence[Row], items: Sequence[Item]) -> None:
         )
 
 
-def _unlearnable(manifest: Manifest) -> list[str]:
-    """A note naming the classes without a training video, which no training can teach."""
+def _untaught(manifest: Manifest) -> list[str]:
+    """A note naming the classes without a training video."""
     if manifest.task == "regression" or "train" not in manifest.splits:
         return []
     counts = manifest.class_counts("train")
@@ -160,10 +160,8 @@ def load(
     if task == "classes" and labels is None and len({item.label for item in items}) < 2:
         raise DataError(f"all {len(items)} videos of {source} are of one class, {names[0]!r}; a second one is needed.")
     divided, chosen = complete(items, share=val_share, seed=seed)
-    ordered = tuple(sorted(divided, key=lambda item: (item.name, item.start or 0.0, item.end or 0.0)))
-    manifest = Manifest(source, ordered, names, task)
-    notes = (*listing.notes, *missed, *chosen, *shared(ordered), *_unlearnable(manifest))
-    return Manifest(source, ordered, names, task, notes)
+    manifest = Manifest(source, divided, names, task)
+    return replace(manifest, notes=(*listing.notes, *missed, *chosen, *shared(divided), *_untaught(manifest)))
 
 
 def _write_atomically(path: Path, text: str) -> None:
@@ -197,7 +195,7 @@ def write(manifest: Manifest, path: Path) -> None:
     Paths are relative to the CSV's folder where the videos lie below it, and absolute otherwise. A regression has
     a column for each number instead of label. The order of the classes goes into ``<name>.classes.txt`` beside it.
     """
-    path = path.expanduser().absolute()
+    path = Path(os.path.normpath(path.expanduser().absolute()))
     if awkward := [name for name in manifest.labels if "\n" in name or (manifest.task == "multilabel" and ";" in name)]:
         raise DataError(f"class {awkward[0]!r} can't be written to a table; rename it without ';' and line breaks.")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Which format a path is in, by what it holds."""
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from timesformer.data.tables import header, plain_list, table
 
 def existing(data: Path) -> Path:
     """Return the path made absolute; raises :class:`DataError`, with near misses, if nothing is there."""
-    path = data.expanduser().absolute()
+    path = Path(os.path.normpath(data.expanduser().absolute()))
     if path.exists():
         return path
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []

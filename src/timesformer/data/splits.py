@@ -96,12 +96,12 @@ def complete(items: Sequence[Item], *, share: float = 0.2, seed: int = 0) -> tup
         )
     notes = []
     if not present & {"val", "test"} or present == {"train", "test"}:
-        rest = tuple(item for item in items if item.split == "test")
         divided = hold_out([item for item in items if item.split != "test"], share=share, seed=seed)
         count = sum(item.split == "val" for item in divided)
         notes.append(f"no validation split: {count} of {len(divided)} training videos validate (seed {seed})")
         notes.extend(_unvalidated(divided))
-        items = (*divided, *rest)
+        following = iter(divided)
+        items = [item if item.split == "test" else next(following) for item in items]
     if not any(item.split == "test" for item in items):
         notes.append("no test split: test is the validation split")
     return tuple(items), tuple(notes)
