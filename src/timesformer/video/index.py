@@ -1,0 +1,269 @@
+"""Where every frame of a video lies: one pass over the packets, nearly nothing decoded.
+
+Headers lie about frame counts and rates, so the index is built from the packets: the frames of a video are the packets
+that are to be shown, numbered in order of their presentation times. Where packets can't be trusted to be frames
+(missing or repeated times, fields, a start in the middle of a group of pictures, AVI with B-frames), the file is
+decoded once and numbered by what comes out.
+"""
+
+import re
+import warnings
+from array import array
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from timesformer.video.container import (
+    DamagedVideoWarning,
+    DecodeError,
+    VideoError,
+    decoded,
+    opened,
+    picture,
+    reason,
+    shown_size,
+)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+FOLDER_FPS = 30.0
+"""Frame rate of a folder of images, which carry none."""
+NO_TIME = -(2**63)
+TIMELESS = ("avi", "h264", "hevc", "m4v", "mpegvideo")
+"""Containers without presentation times: FFmpeg makes them up, wrongly where B-frames change the order."""
+SMALLEST_VOP = 16
+"""Bytes; an MPEG-4 part 2 packet below this may say "not coded" and give no frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """The frames of a video in the order in which they are shown; a tick is the stream's unit of time."""
+
+    path: Path
+    codec: str
+    fps: float
+    size: tuple[int, int]
+    """Height and width in pixels, upright."""
+    times: NDArray[np.float64]
+    """Seconds from the first frame, for each frame."""
+    pts: NDArray[np.int64]
+    """Presentation time in ticks of each frame, increasing; empty where frames can only be counted from the start."""
+    starts: NDArray[np.int64]
+    """For each frame, the key that decoding must start at."""
+    keys: NDArray[np.int64]
+    """Presentation time in ticks of each key packet in decoding order, also of those that are never shown."""
+    targets: NDArray[np.int64]
+    """Ticks to seek to for each key."""
+    images: tuple[Path, ...] = ()
+    """The files of a folder of images, in order."""
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.times)
+
+    def number(self, pts: int | None) -> int | None:
+        """Frame number of a presentation time in ticks, or None where no frame has it."""
+        if pts is None:
+            return None
+        place = int(np.searchsorted(self.pts, pts))
+        return place if place < len(self.pts) and self.pts[place] == pts else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Packets:
+    """What one pass over the packets of a stream tells; arrays in decoding order."""
+
+    pts: NDArray[np.int64]
+    dts: NDArray[np.int64]
+    key: NDArray[np.bool_]
+    shown: NDArray[np.bool_]
+    doubtful: bool
+    codec: str
+    rate: float
+    tick: float
+    by_dts: bool
+    size: tuple[int, int]
+
+
+def index(path: Path) -> Index:
+    """Index a video file or a folder of images.
+
+    A few hundred indices are kept, so asking again about an unchanged file costs nothing. Raises :class:`VideoError`
+    where there is nothing to read.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise VideoError(path, f"can't be opened ({reason(error)})") from None
+    return _index(path.absolute(), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=256)
+def _index(path: Path, _modified: int, _bytes: int) -> Index:
+    if path.is_dir():
+        return _of_images(path)
+    packets = _packets(path)
+    return _by_decoding(path, packets) if packets.doubtful else _by_time(path, packets)
+
+
+def _packets(path: Path) -> _Packets:
+    """Read all packets, decoding only up to the first frame: it tells size and rotation, and that the file decodes."""
+    pts, dts, flags = array("q"), array("q"), bytearray()
+    first: av.VideoFrame | None = None
+    cause, tiny = "the stream is empty", False
+    with opened(path) as (container, stream):
+        vp8 = stream.codec_context.name == "vp8"
+        with suppress(*DecodeError):  # a file that breaks off still has the frames up to there
+            for packet in container.demux(stream):
+                if first is None:
+                    try:
+                        first = next(iter(packet.decode()), None)
+                    except DecodeError as error:
+                        cause = reason(error)
+                if packet.size == 0:
+                    continue
+                hidden = vp8 and not bytes(packet)[0] & 0x10  # alternate reference frames are never shown
+                tiny |= packet.size < SMALLEST_VOP
+                pts.append(NO_TIME if packet.pts is None else packet.pts)
+                dts.append(NO_TIME if packet.dts is None else packet.dts)
+                flags.append(packet.is_keyframe | (packet.is_discard or hidden) << 1 | packet.is_corrupt << 2)
+        if first is None:
+            raise VideoError(path, f"holds no frame that decodes ({cause})")
+        while len(flags) > 1 and flags[-1] & 4:  # cut off in the middle of a packet
+            del pts[-1], dts[-1], flags[-1]
+        flag, times = np.frombuffer(flags, dtype=np.uint8), np.array(pts, dtype=np.int64)
+        context, name = stream.codec_context, container.format.name
+        fields = first.interlaced_frame or context.field_order > 1
+        reordered = name in TIMELESS and context.has_b_frames
+        return _Packets(
+            pts=times,
+            dts=np.array(dts, dtype=np.int64),
+            key=(flag & 1) > 0,
+            shown=(flag & 2) == 0,
+            doubtful=_unordered(times, flag) or fields or reordered or (context.name == "mpeg4" and tiny),
+            codec=context.name,
+            rate=float(stream.average_rate or 0),
+            tick=float(stream.time_base or 1),
+            by_dts=name in ("mpegts", "mpeg"),
+            size=shown_size(first),
+        )
+
+
+def _unordered(pts: NDArray[np.int64], flag: NDArray[np.uint8]) -> bool:
+    """Whether packets can't be put in order by time, or some come before anything can be decoded."""
+    shown = pts[(flag & 2) == 0]
+    if not flag[0] & 1 or (pts == NO_TIME).any():
+        return True
+    return len(np.unique(shown)) < len(shown) or bool((shown < pts[0]).any())
+
+
+def _by_time(path: Path, packets: _Packets) -> Index:
+    """Index packets that are frames, each with a time of its own."""
+    shown = np.flatnonzero(packets.shown)
+    if len(shown) == 0:
+        raise VideoError(path, "holds no frame that is to be shown")
+    shown = shown[np.argsort(packets.pts[shown], kind="stable")]
+    keys = packets.pts[packets.key]
+    key_of = np.maximum(np.cumsum(packets.key) - 1, 0)
+    # pictures that come after a key in the file and before it on the screen may need the group before
+    key_of = np.maximum(key_of - (keys[key_of] > packets.pts), 0)
+    pts = packets.pts[shown]
+    times = (pts - pts[0]) * packets.tick
+    targets = packets.dts[packets.key] if packets.by_dts else keys
+    return Index(
+        path=path,
+        codec=packets.codec,
+        fps=_rate(times, packets.rate),
+        size=packets.size,
+        times=times,
+        pts=pts,
+        starts=key_of[shown],
+        keys=keys,
+        targets=np.where(targets == NO_TIME, keys, targets),
+    )
+
+
+def _by_decoding(path: Path, packets: _Packets) -> Index:
+    """Index the frames that come out of the decoder; seeking stays possible where their times are those of packets."""
+    ticks: list[int] = []
+    causes: list[str] = []
+    with opened(path) as (container, stream):
+        for frame, cause in decoded(container.demux(stream), stream):
+            if frame is None:
+                causes.append(cause)
+            else:
+                ticks.append(NO_TIME if frame.pts is None else frame.pts)
+    if not ticks:
+        raise VideoError(path, f"holds no frame that decodes ({(causes or ['the stream is empty'])[0]})")
+    if causes:
+        message = f"{path}: {len(causes)} parts do not decode ({causes[0]}); frames are numbered without them"
+        warnings.warn(message, DamagedVideoWarning, stacklevel=4)
+    pts = np.array(ticks, dtype=np.int64)
+    shown = np.isin(packets.pts, pts)
+    if shown.sum() == len(pts) and (np.diff(pts) > 0).all() and packets.key.any() and (packets.pts != NO_TIME).all():
+        return _by_time(path, replace(packets, shown=shown))
+    return _by_counting(path, packets, len(pts))
+
+
+def _by_counting(path: Path, packets: _Packets, frames: int) -> Index:
+    """Index a file whose frames have no usable times: they come out in order, and decoding times tell their rate."""
+    clock = np.sort(np.where(packets.dts == NO_TIME, packets.pts, packets.dts))
+    timed = clock[clock != NO_TIME]
+    fps = _rate((timed - timed[0]) * packets.tick if len(timed) == len(clock) else np.zeros(0), packets.rate)
+    none = np.zeros(0, dtype=np.int64)
+    return Index(
+        path=path,
+        codec=packets.codec,
+        fps=fps,
+        size=packets.size,
+        times=np.arange(frames) / fps,
+        pts=none,
+        starts=np.zeros(frames, dtype=np.int64),
+        keys=none,
+        targets=none,
+    )
+
+
+def _rate(times: NDArray[np.float64], header: float) -> float:
+    """Frames a second: the header's where the times agree to 2 %, for it is free of rounding; else by the times."""
+    span = float(times[-1] - times[0]) if len(times) > 1 else 0.0
+    if span <= 0:
+        return header or FOLDER_FPS
+    measured = (len(times) - 1) / span
+    return header if abs(header - measured) <= 0.02 * measured else measured
+
+
+def _of_images(folder: Path) -> Index:
+    """Index a folder of images, sorted as people number files: 2 before 10."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+    files.sort(key=lambda file: [(int(part), "") if part.isdigit() else (-1, part) for part in _parts(file.name)])
+    if not files:
+        raise VideoError(folder, f"is a folder without images ({', '.join(IMAGE_SUFFIXES)})")
+    for file in files:
+        with suppress(VideoError):
+            size = shown_size(picture(file))
+            break
+    else:
+        raise VideoError(folder, f"holds {len(files)} images, none of which decodes")
+    none = np.zeros(0, dtype=np.int64)
+    return Index(
+        path=folder,
+        codec=files[0].suffix[1:].lower(),
+        fps=FOLDER_FPS,
+        size=size,
+        times=np.arange(len(files)) / FOLDER_FPS,
+        pts=none,
+        starts=np.zeros(len(files), dtype=np.int64),
+        keys=none,
+        targets=none,
+        images=tuple(files),
+    )
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in re.split(r"([0-9]+)", name) if part]

@@ -1,0 +1,115 @@
+"""Videos made for tests: every frame carries its own number as sixteen black or white cells, and the number reads back.
+
+The cells survive any codec, chroma subsampling and moderate resizing, so a test can say which frame it was given.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+ROWS, COLUMNS = 2, 8
+TICKS = 90_000
+"""Time base of made videos, in ticks a second; most frame rates and any times divide it well."""
+
+
+def numbered(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Picture (h, w, 3) of a frame number: its lowest bit is the cell at the top left. ``size`` is width and height."""
+    width, height = size
+    bits = (number >> np.arange(ROWS * COLUMNS)) & 1
+    rows = np.arange(height) * ROWS // height
+    columns = np.arange(width) * COLUMNS // width
+    cells = bits.reshape(ROWS, COLUMNS)[rows[:, None], columns[None, :]]
+    return np.repeat((cells * 215 + 20).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def number_of(frame: torch.Tensor) -> int:
+    """Number that a decoded frame (c, h, w) carries."""
+    grey = frame.float().mean(0)
+    height, width = grey.shape
+    total = 0
+    for bit in range(ROWS * COLUMNS):
+        row, column = divmod(bit, COLUMNS)
+        cell = grey[
+            height * (4 * row + 1) // (4 * ROWS) + 1 : height * (4 * row + 3) // (4 * ROWS),
+            width * (4 * column + 1) // (4 * COLUMNS) + 1 : width * (4 * column + 3) // (4 * COLUMNS),
+        ]
+        total |= int(cell.mean() > 128) << bit
+    return total
+
+
+def numbers_of(frames: torch.Tensor) -> list[int]:
+    """Numbers that decoded frames (..., c, h, w) carry, flattened."""
+    return [number_of(frame) for frame in frames.flatten(0, -4)]
+
+
+def write(
+    path: Path,
+    *,
+    frames: int | Sequence[float] = 30,
+    fps: float = 30,
+    codec: str = "libx264",
+    size: tuple[int, int] = (64, 48),
+    gop: int = 12,
+    bframes: int = 0,
+    rotation: int = 0,
+) -> Path:
+    """Write a numbered video and return its path.
+
+    ``frames`` is a count, or the time in seconds of every frame. ``size`` is the width and height as shown;
+    ``rotation`` is the counter-clockwise turn that a player makes, so pixels are stored turned the other way.
+    The container follows the suffix.
+    """
+    times = [number / fps for number in range(frames)] if isinstance(frames, int) else list(frames)
+    turns = rotation // 90
+    options = {"bf": str(bframes), "g": str(gop)}
+    if codec == "libx264":
+        options |= {"preset": "veryfast", "sc_threshold": "0", "crf": "18"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream.width, stream.height = size if turns % 2 == 0 else size[::-1]
+        stream.pix_fmt = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
+        stream.codec_context.thread_count = 1
+        coarse = codec in ("mpeg4", "mpeg2video", "mpeg1video")
+        base = Fraction(1) / Fraction(fps).limit_denominator(1001) if coarse else Fraction(1, TICKS)
+        stream.codec_context.time_base = base
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for number, time in enumerate(times):
+            picture = np.ascontiguousarray(np.rot90(numbered(number, size), -turns))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(Fraction(time).limit_denominator(TICKS) / base), base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_sound(path: Path, *, seconds: float = 0.5) -> Path:
+    """Write a file that holds sound and no picture, and return its path."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, int(8000 * seconds)), dtype=np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate, frame.pts = 8000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_images(folder: Path, *, frames: int, size: tuple[int, int] = (64, 48), suffix: str = ".png") -> Path:
+    """Write a folder of numbered pictures, named 1, 2, ... without leading zeros, and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    codec, pixels = ("png", "rgb24") if suffix == ".png" else ("mjpeg", "yuvj420p")
+    for number in range(frames):
+        encoder = av.CodecContext.create(codec, "w")
+        encoder.width, encoder.height = size
+        encoder.pix_fmt, encoder.time_base = pixels, Fraction(1, 30)
+        frame = av.VideoFrame.from_ndarray(numbered(number, size), format="rgb24").reformat(format=pixels)
+        packets = [*encoder.encode(frame), *encoder.encode(None)]
+        (folder / f"{number + 1}{suffix}").write_bytes(b"".join(bytes(packet) for packet in packets))
+    return folder
