@@ -129,10 +129,10 @@ def _block_activations(config: ModelConfig, grid: Grid, *, precision: Literal["f
     Per step, in units of tokens x width: its input (for the norm), the normalised input (for the projection), queries,
     keys, values and attended values of every group, the regrouped output (for the output projection) and the extra
     linear's input. Then the MLP's input, normalised input, and hidden values before and after GELU. Fused attention
-    keeps one number per query and head, not the weights. An estimate: the norms' statistics, stochastic depth's
-    factors and an allocator's gaps are left out. So is what doesn't grow with the batch: weights, gradients and the
-    optimiser's state, 16 bytes per parameter with AdamW and 18 with bfloat16 autocast. Under autocast all but the
-    tokens between steps are half as large.
+    keeps one number per query and head, not the weights (short groups on CPU do keep them). An estimate: the norms'
+    statistics, stochastic depth's factors and an allocator's gaps are left out. So is what doesn't grow with the
+    batch: weights, gradients and the optimiser's state, 16 bytes per parameter with AdamW and 18 with bfloat16
+    autocast. Under autocast all but the tokens between steps are half as large.
     """
     value = 4 if precision == "fp32" else 2
     width, hidden = config.width, int(config.width * config.mlp_ratio)
