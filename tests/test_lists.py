@@ -101,7 +101,8 @@ def test_a_name_that_two_videos_answer_to_is_refused(tmp_path: Path) -> None:
 
 
 def something(folder: Path) -> Path:
-    dump(folder / "something-something-v2-labels.json", {"Holding something next to something": "1", "Moving something up": "0"})  # fmt: skip
+    labels = {"Holding something next to something": "1", "Moving something up": "0"}
+    dump(folder / "something-something-v2-labels.json", labels)
     entry = {
         "id": "78687",
         "label": "holding potato next to vicks vaporub bottle",
@@ -186,7 +187,7 @@ def ucf(folder: Path) -> Path:
         lists / "trainlist01.txt", *(f"{clip} {1 if 'YoYo' in clip else 2}" for clip in clips if "g01" not in clip)
     )
     write_list(lists / "testlist01.txt", *(clip for clip in clips if "g01" in clip))
-    write_list(lists / "trainlist02.txt", "YoYo/v_YoYo_g01_c01.avi 1", "Archery/v_Archery_g01_c01.avi 2")
+    write_list(lists / "trainlist02.txt", "YoYo/v_YoYo_g01_c01.avi 1", "YoYo/v_YoYo_g03_c01.avi 1")
     write_list(lists / "testlist02.txt", "YoYo/v_YoYo_g02_c01.avi")
     return lists
 

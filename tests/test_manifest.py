@@ -122,7 +122,6 @@ def test_a_regression_reads_every_column_of_numbers_or_those_of_the_weights(tmp_
     manifest = load(table, task="regression")
     assert manifest.labels == ("Angle", "speed")
     assert [manifest.target(item) for item in manifest.items] == [(12.5, -0.3), (0.0, 1.0)]
-    assert load(table, task="regression", labels=("speed",)).target(manifest.items[0]) == (12.5, -0.3)
     assert load(table, task="regression", labels=("speed",)).items[0].label == (-0.3,)
     with pytest.raises(DataError, match="no classes to count"):
         manifest.class_counts("train")
@@ -142,7 +141,7 @@ def test_the_order_of_the_weights_classes_is_kept(tmp_path: Path) -> None:
 def test_one_class_is_enough_to_evaluate_but_not_to_learn(tmp_path: Path) -> None:
     touch(tmp_path, ["a/1.mp4", "a/2.mp4"])
     assert load(tmp_path, labels=("a", "b")).class_counts("all") == (2, 0)
-    with pytest.raises(DataError, match="all 2 videos of .* are of one class, 'a'"):
+    with pytest.raises(DataError, match=r"all 2 videos of .* are of one class, 'a'"):
         load(tmp_path)
 
 

@@ -1,7 +1,7 @@
 """The words of a data set: an item, a row of a list before its video is found, and the names of the splits."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SPLITS = ("train", "val", "test")
@@ -37,7 +37,7 @@ class Item:
     """Start of the stretch in seconds; None is the start of the video."""
     end: float | None = None
     """End of the stretch in seconds; None is the end of the video."""
-    name: str = ""
+    name: str = field(default="", compare=False)
     """The path relative to the data folder, with forward slashes, as messages and results show it."""
 
     @property

@@ -80,6 +80,16 @@ class Manifest:
         return tuple(counts[name] for name in self.labels)
 
 
+def _names(paths: Sequence[str], root: Path) -> list[str]:
+    """Paths relative to the root; those outside it relative to the folder that they have in common."""
+    # Text, not Path.relative_to, which took a third of the time of reading 60,000 rows.
+    inside = f"{str(root).rstrip(os.sep)}{os.sep}"
+    outside = [path for path in paths if not path.startswith(inside)]
+    common = f"{os.path.commonpath([Path(path).parent for path in outside])}{os.sep}" if outside else inside
+    names = [path.removeprefix(inside if path.startswith(inside) else common) for path in paths]
+    return [name.replace(os.sep, "/") for name in names]
+
+
 def _place(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) -> tuple[list[Item], list[str]]:
     """Rows with their videos, as items in order of name."""
     if not root.is_dir():
@@ -92,14 +102,11 @@ def _place(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) -
             "correct the list, name the folder of videos (videos=...), or leave them out (missing='drop')."
         )
     found = [(row, path, cut) for row, (path, cut) in zip(listing.rows, places, strict=True) if path]
-    paths = [Path(os.path.normpath(path)) for _, path, _ in found]
-    outside = [path.parent for path in paths if not path.is_relative_to(root)]
-    common = Path(os.path.commonpath(outside)) if outside else root
+    paths = [os.path.normpath(path) for _, path, _ in found]
     items = []
-    for (row, _, cut), path in zip(found, paths, strict=True):
-        name = path.relative_to(root if path.is_relative_to(root) else common).as_posix()
+    for (row, _, cut), path, name in zip(found, paths, _names(paths, root), strict=True):
         start, end = (None, None) if cut else (row.start, row.end)
-        items.append(Item(path, row.label, row.split, row.group, start, end, name))
+        items.append(Item(Path(path), row.label, row.split, row.group, start, end, name))
     _refuse_repeats([row for row, _, _ in found], items)
     items.sort(key=lambda item: (item.name, item.start or 0.0, item.end or 0.0))
     return items, [f"{len(lost)} listed videos do not exist and are left out: {some(lost)}"] if lost else []
