@@ -1,7 +1,8 @@
 """One safetensors file that describes itself: weights, with model, clip settings, labels and task as JSON beside."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,32 +53,42 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
     leaves the previous file as it was.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.model.state_dict().items()}
-    description = Description(
+    write_tensors(tensors, path, {KEY: metadata.to_json(describe(checkpoint))})
+
+
+def describe(checkpoint: Checkpoint) -> Description:
+    """Everything in a checkpoint but its tensors and its report."""
+    return Description(
         model=checkpoint.model.config,
         clip=checkpoint.clip,
         labels=checkpoint.labels,
         task=checkpoint.task,
         about=checkpoint.about,
     )
-    write_tensors(tensors, path, {KEY: metadata.to_json(description)})
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: str | Path, notes: Mapping[str, str]) -> None:
     """Write tensors and text notes as safetensors, whole or not at all; raises :class:`WeightsError` if it can't."""
-    target = Path(path)
+    with whole(Path(path)) as partial:
+        save_file(dict(tensors), partial, metadata=dict(notes))
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A path beside the target to write to, renamed to it on leaving; raises :class:`WeightsError` if it can't."""
     if target.is_dir():
         raise WeightsError(f"{target} is a folder; name the file to write, such as {target / 'model.safetensors'}.")
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
         rights = partial.stat().st_mode
-        save_file(dict(tensors), partial, metadata=dict(notes))
+        yield partial
         partial.chmod(rights)  # safetensors makes files that only their owner can read
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(target)
-    except (OSError, SafetensorError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{target} could not be written ({error}); is there room on the disk?") from error
     finally:
         partial.unlink(missing_ok=True)

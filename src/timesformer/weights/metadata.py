@@ -86,11 +86,12 @@ def _field(hint: Any, value: object, where: str) -> Any:
     if origin is Literal:
         fits = isinstance(value, str) and value in options
     elif origin in (Union, UnionType):
-        kind = next((option for option in options if (get_origin(option) is tuple) == isinstance(value, list)), None)
-        return _field(kind or options[0], value, where)
+        wanted = isinstance(value, list | tuple)
+        kind = next(option for option in options if (get_origin(option) is tuple) == wanted)
+        return _field(kind, value, where)
     elif origin is tuple:
-        fits = isinstance(value, list) and (options[-1] is Ellipsis or len(value) == len(options))
-        if isinstance(value, list) and fits:
+        fits = isinstance(value, list | tuple) and (options[-1] is Ellipsis or len(value) == len(options))
+        if isinstance(value, list | tuple) and fits:
             return tuple(_field(options[0], item, f"{where}[{position}]") for position, item in enumerate(value))
     elif hint is float:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,200 @@
+"""Files of weights, recognised by what is in them: raw tensors and the texts beside them, under their own names."""
+
+import io
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from timesformer.weights import metadata, pickles
+from timesformer.weights.checkpoint import KEY, read_tensors
+from timesformer.weights.report import WeightsError
+
+Container = Literal["safetensors", "pickle", "arrays"]
+FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Tensors of a file or folder as they lie there, and everything beside them that may describe them."""
+
+    path: Path
+    container: Container
+    tensors: Mapping[str, Tensor]
+    dropped: tuple[str, ...] = ()
+    """Entries of the state dict that aren't tensors."""
+    description: str = ""
+    """JSON of a checkpoint of ours."""
+    wrapper: str = ""
+    """Key that the state dict lay under."""
+    beside: Mapping[Any, Any] = field(default_factory=dict)
+    """The pickle's other entries."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The folder's config.json."""
+    processor: Mapping[str, Any] = field(default_factory=dict)
+    """The folder's preprocessor settings."""
+
+
+def open_weights(path: Path) -> Raw:
+    """Whatever lies at a path: a file of any known container, or a folder with config.json and weights.
+
+    Raises :class:`WeightsError` if it's absent, damaged, too large for its size, or not weights.
+    """
+    if path.is_dir():
+        return _open_folder(path)
+    raw = _open_file(path)
+    beside = path.parent / "config.json"
+    if raw.container != "arrays" and not raw.description and path.name in FOLDER_WEIGHTS and beside.is_file():
+        return _with_texts(raw, path.parent)
+    return raw
+
+
+def _open_file(path: Path) -> Raw:
+    if not path.is_file():
+        raise WeightsError(f"{path} does not exist; check the path, or take a name from `timesformer zoo`.")
+    with path.open("rb") as file:
+        head = file.read(256)
+    if head[:4] == b"PK\x03\x04":
+        return _open_arrays(path) if _holds_arrays(path) else _open_pickle(path)
+    if pickles.is_pickle(head):
+        return _open_pickle(path)
+    if head[8:9] == b"{":
+        tensors, notes = read_tensors(path)
+        return Raw(path, "safetensors", tensors, description=notes.get(KEY, ""))
+    text = head.lstrip().lower()
+    if text.startswith(b"version https://git-lfs"):
+        hint = "it is a git-lfs pointer: run `git lfs pull` where it comes from"
+    elif text.startswith((b"<!doctype", b"<html")):
+        hint = "it is a web page: download the file that the page links to"
+    else:
+        hint = "it is neither safetensors, a PyTorch file nor .npz: get the file again"
+    raise WeightsError(f"{path} begins with {head[:16]!r}; {hint}.")
+
+
+def _holds_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise WeightsError(f"{path} is a damaged zip archive ({error!s:.80}); get the file again.") from error
+
+
+def _open_pickle(path: Path) -> Raw:
+    wrapper, inside, beside = pickles.state_dict(pickles.read(path), path)
+    tensors = {name: value for name, value in dict.items(inside) if isinstance(name, str) and _is_tensor(value)}
+    dropped = tuple(f"{name!s:.80}" for name in dict.keys(inside) if name not in tensors)
+    check_size(tensors, path.stat().st_size, path)
+    others = {key: value for key, value in dict.items(beside) if value is not inside}
+    return Raw(path, "pickle", tensors, dropped=dropped, wrapper=wrapper, beside=others)
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"
+
+
+def check_size(tensors: Mapping[str, Tensor], size: int, path: Path) -> None:
+    """Raise :class:`WeightsError` if tensors claim many times the bytes that the file has, by strides of zero."""
+    claimed = sum(value.numel() * value.element_size() for value in tensors.values())
+    if claimed > pickles.LARGEST_GROWTH * size + 4096:
+        raise WeightsError(
+            f"{path} claims {claimed} bytes of tensors in a file of {size}; it is damaged or made to harm: "
+            "get the file again."
+        )
+
+
+def _open_arrays(path: Path) -> Raw:
+    """The arrays of a .npz file as tensors; raises :class:`WeightsError` for anything but plain numbers."""
+    tensors: dict[str, Tensor] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickles.check_growth(archive, path)
+            for entry in archive.infolist():
+                _check_array(archive, entry, path)
+        with warnings.catch_warnings(), np.load(path, allow_pickle=False) as arrays:
+            warnings.simplefilter("ignore")
+            for name in arrays.files:
+                if arrays[name].dtype.kind == "f":
+                    tensors[name] = torch.from_numpy(np.array(arrays[name], dtype=np.float32))
+    except WeightsError:
+        raise
+    except Exception as error:  # a damaged archive can raise anything, and all of it means the same
+        raise WeightsError(f"{path} is not a whole .npz file ({error!s:.120}); get the file again.") from error
+    return Raw(path, "arrays", tensors)
+
+
+def _check_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
+    """Raise :class:`WeightsError` if an array claims another size than its entry has, before room is made for it."""
+    with archive.open(entry) as file:
+        head = io.BytesIO(file.read(4096))
+    version = np.lib.format.read_magic(head)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read_header(head)
+    claimed = int(np.prod([int(side) for side in shape], dtype=object)) * kind.itemsize
+    if kind.hasobject or claimed != entry.file_size - head.tell():
+        raise WeightsError(f"{path}: {entry.filename:.80} claims {claimed} bytes that it doesn't hold; get it again.")
+
+
+def _open_folder(path: Path) -> Raw:
+    """A folder as transformers and timm write it: config.json and weights in one file or in numbered shards."""
+    for name in FOLDER_WEIGHTS:
+        if (path / name).is_file():
+            return _with_texts(_open_file(path / name), path)
+        if (path / f"{name}.index.json").is_file():
+            return _with_texts(_open_shards(path, f"{name}.index.json"), path)
+    raise WeightsError(
+        f"{path} is a folder without {' or '.join(FOLDER_WEIGHTS)} (or their index of shards); "
+        "name the weights file itself, or a folder that transformers saved."
+    )
+
+
+def _open_shards(folder: Path, index: str) -> Raw:
+    """All shards that an index lists; raises :class:`WeightsError` if one is absent or lacks what is listed."""
+    listed = _json(folder / index).get("weight_map")
+    if not isinstance(listed, dict) or not listed or not all(isinstance(shard, str) for shard in listed.values()):
+        raise WeightsError(f"{folder / index} has no weight_map; get the folder again.")
+    tensors: dict[str, Tensor] = {}
+    container: Container = "safetensors"
+    for shard in sorted(set(listed.values())):
+        if Path(shard).name != shard:
+            raise WeightsError(f"{folder / index} lists {shard!r:.80}; shards must lie in the folder itself.")
+        raw = _open_file(folder / shard)
+        container = raw.container
+        tensors.update(raw.tensors)
+    absent = [name for name in listed if name not in tensors]
+    if absent:
+        raise WeightsError(
+            f"{folder} lacks {len(absent)} listed tensors, such as {absent[0]:.80}; get the shards again."
+        )
+    return Raw(folder, container, tensors)
+
+
+def _with_texts(raw: Raw, folder: Path) -> Raw:
+    """The same tensors with the folder's config.json and preprocessor settings."""
+    config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    processor = next((_json(folder / name) for name in PROCESSORS if (folder / name).is_file()), {})
+    return Raw(
+        folder,
+        raw.container,
+        raw.tensors,
+        dropped=raw.dropped,
+        description=raw.description,
+        wrapper=raw.wrapper,
+        beside=raw.beside,
+        config=config,
+        processor=processor,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path} can't be read as text ({error!s:.80}); get the file again.") from error
+    return metadata.parse(text, str(path))

@@ -1,0 +1,176 @@
+"""Checkpoints out again: as our own file, as a folder for transformers, or in the official layout."""
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from timesformer.config import ClipConfig, ModelConfig, Task
+from timesformer.weights import checkpoint as checkpoints
+from timesformer.weights import convert, metadata, settings
+from timesformer.weights.checkpoint import Checkpoint, describe, whole
+from timesformer.weights.convert import Layout
+from timesformer.weights.report import WeightsError
+
+Target = Literal["native", "huggingface", "official"]
+PROBLEMS: dict[Task, str] = {
+    "classes": "single_label_classification",
+    "multilabel": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+def write(checkpoint: Checkpoint, out: str | Path, *, to: Target = "native") -> tuple[str, ...]:
+    """Write a checkpoint in a layout; ``load`` gives back the same tensors, clip settings and labels, bit for bit.
+
+    "native": one safetensors file. "huggingface": a folder for ``TimesformerForVideoClassification`` and
+    ``pipeline("video-classification")``. "official": a .pyth with ``model_state`` and ``cfg``.
+    Returns what the layout's own readers must know beyond it. Raises :class:`WeightsError` for a model that the layout
+    can't express.
+    """
+    if to == "huggingface":
+        return _write_hugging_face(checkpoint, Path(out))
+    if to == "official":
+        return _write_official(checkpoint, Path(out))
+    checkpoints.save(checkpoint, out)
+    return ()
+
+
+def _renamed(checkpoint: Checkpoint, layout: Layout) -> dict[str, Tensor]:
+    """The model's tensors under a layout's names."""
+    config = checkpoint.model.config
+    pairs = convert.reverse(convert.table(layout, config.scheme))
+    tensors, _ = convert.rename(checkpoint.model.state_dict(), pairs, config.depth)
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _refuse(config: ModelConfig, layout: Layout) -> None:
+    """Raise :class:`WeightsError` with the reason if a layout can't express a model."""
+    reason = ""
+    if config.scheme not in convert.EXPRESSIBLE:
+        reason = f"it has no {config.scheme} attention"
+    elif layout == "huggingface" and config.scheme == "space":
+        reason = "its space_only attention gives one row of logits per frame instead of one per clip, which is wrong"
+    elif config.order != "time_first" or config.class_in_time:
+        reason = "it knows the divided steps in one order only, time first, without the class token in the time step"
+    elif config.position != "space_time":
+        reason = f"it always has position embeddings for space and time, and this model's are {config.position!r}"
+    elif config.grid[0] != config.grid[1]:
+        reason = f"it stores square frames only, and this model's are {config.size}"
+    if reason:
+        raise WeightsError(f"A {config.scheme} model can't be written as {layout}: {reason}. Use 'native' instead.")
+
+
+def _attention(config: ModelConfig) -> str:
+    return next(name for name, scheme in settings.ATTENTION.items() if scheme == config.scheme)
+
+
+def _write_hugging_face(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
+    """config.json, preprocessor_config.json and model.safetensors."""
+    _refuse(checkpoint.model.config, "huggingface")
+    if folder.exists() and not folder.is_dir():
+        raise WeightsError(f"{folder} is a file; name a folder to write config.json and weights into.")
+    checkpoints.write_tensors(_renamed(checkpoint, "huggingface"), folder / "model.safetensors", {"format": "pt"})
+    for name, content in (
+        ("config.json", _hugging_face_config(checkpoint)),
+        ("preprocessor_config.json", _preprocessor(checkpoint.clip)),
+    ):
+        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    clip = checkpoint.clip
+    notes = [f"transformers' pipeline takes the video's first {clip.frames} frames; this model wants {_sampling(clip)}"]
+    if clip.channels == "bgr":
+        notes.append(
+            "transformers feeds RGB; this model wants BGR: flip the channels of pixel_values before calling it"
+        )
+    return tuple(notes)
+
+
+def _sampling(clip: ClipConfig) -> str:
+    if clip.sampling == "segments":
+        return f"one frame from each of {clip.frames} equal parts of the video"
+    return f"{clip.frames} frames that span {clip.frames * clip.rate / clip.fps:.2f} seconds"
+
+
+def _hugging_face_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """transformers' config.json, and our description under a key of its own, which transformers keeps."""
+    config = checkpoint.model.config
+    labels = checkpoint.labels or tuple(f"LABEL_{number}" for number in range(config.classes))
+    return {
+        "architectures": ["TimesformerForVideoClassification"],
+        "model_type": "timesformer",
+        "attention_type": _attention(config),
+        "image_size": config.frame_size[0],
+        "patch_size": config.patch,
+        "num_channels": 3,
+        "num_frames": config.frames,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": int(config.width * config.mlp_ratio),
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+        "qkv_bias": True,
+        "problem_type": PROBLEMS[checkpoint.task],
+        "id2label": {str(number): label for number, label in enumerate(labels)},
+        "label2id": {label: number for number, label in enumerate(labels)},
+        settings.DESCRIPTION: json.loads(metadata.to_json(describe(checkpoint))),
+    }
+
+
+def _preprocessor(clip: ClipConfig) -> dict[str, Any]:
+    """transformers' preprocessor_config.json: short side to the crop's, centre crop, our mean and deviation."""
+    return {
+        "image_processor_type": "VideoMAEImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": clip.size},
+        "resample": 2,
+        "do_center_crop": True,
+        "crop_size": {"height": clip.size, "width": clip.size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(clip.mean),
+        "image_std": list(clip.std),
+    }
+
+
+def _write_official(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+    """A dict with epoch, model_state, optimizer_state and cfg, as the official training saves it."""
+    config = checkpoint.model.config
+    _refuse(config, "official")
+    state = OrderedDict((f"model.{name}", value) for name, value in _renamed(checkpoint, "official").items())
+    content = {"epoch": 0, "model_state": state, "optimizer_state": {}, "cfg": _cfg(checkpoint)}
+    with whole(path) as partial:
+        torch.save(content, partial)
+    if config.heads * 64 != config.width:
+        return (f"the official layout doesn't say how many heads: build its model with {config.heads}",)
+    return ()
+
+
+def _cfg(checkpoint: Checkpoint) -> str:
+    """The cfg text: the official names for what they can say, and our description as a comment line."""
+    config, clip = checkpoint.model.config, checkpoint.clip
+    return "\n".join(
+        [
+            settings.OURS + metadata.to_json(describe(checkpoint)),
+            "DATA:",
+            f"  MEAN: {json.dumps(clip.mean)}",
+            f"  NUM_FRAMES: {config.frames}",
+            f"  SAMPLING_RATE: {clip.rate}",
+            f"  STD: {json.dumps(clip.std)}",
+            f"  TARGET_FPS: {clip.fps!r}",
+            f"  TEST_CROP_SIZE: {clip.size}",
+            f"  TRAIN_CROP_SIZE: {config.frame_size[0]}",
+            "MODEL:",
+            "  ARCH: vit",
+            f"  NUM_CLASSES: {config.classes}",
+            "TIMESFORMER:",
+            f"  ATTENTION_TYPE: {_attention(config)}",
+            "TRAIN:",
+            f"  DATASET: {'ssv2' if clip.sampling == 'segments' else 'kinetics'}",
+            "",
+        ]
+    )

@@ -1,0 +1,179 @@
+"""Published checkpoints by name: what they were trained on, what they scored, where they lie, and how to get them."""
+
+import difflib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from timesformer.config import ClipConfig, Scheme
+from timesformer.weights.report import WeightsError
+from timesformer.weights.settings import usual_clip
+
+OFFICIAL_PAGE = "https://github.com/facebookresearch/TimeSformer#model-zoo"
+OFFICIAL_LICENCE = "CC-BY-NC 4.0 (no commercial use)"
+MMACTION_PAGE = "https://github.com/open-mmlab/mmaction2/tree/main/configs/recognition/timesformer"
+MMACTION_LICENCE = "Apache 2.0"
+MMACTION_FILES = "https://download.openmmlab.com/mmaction/v1.0/recognition/timesformer"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A checkpoint that somebody published, with the numbers that its publisher states."""
+
+    name: str
+    data: str
+    """Data set that it was trained on."""
+    scheme: Scheme
+    frames: int
+    size: int
+    classes: int
+    top1: float
+    """Published top-1 accuracy in percent, three crops (HowTo100M: all clips of a video)."""
+    top5: float | None
+    file: str
+    """Name of the file that the page offers."""
+    page: str
+    """Where to download the file."""
+    licence: str
+    hub: str = ""
+    """Repository on the Hugging Face hub with the same weights, converted by others; empty if none is known."""
+    made_by: Literal["official", "mmaction2"] = "official"
+
+    @property
+    def clip(self) -> ClipConfig:
+        """How its clips are cut and normalised."""
+        if self.made_by == "mmaction2":
+            return ClipConfig(frames=self.frames, size=self.size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        dataset = {"Something-Something-V2": "ssv2", "HowTo100M": "howto100m"}.get(self.data, "")
+        return usual_clip(self.frames, self.size, dataset)
+
+    @property
+    def about(self) -> str:
+        """Origin and licence in a sentence."""
+        return f"{self.name}: {self.made_by} weights, {self.data}, {self.page}; licence {self.licence}."
+
+
+def _official(
+    name: str, data: str, clip: tuple[int, int], classes: int, scores: tuple[float, float | None], file: str, hub: str
+) -> Published:
+    frames, size = clip
+    return Published(
+        name=name,
+        data=data,
+        scheme="divided",
+        frames=frames,
+        size=size,
+        classes=classes,
+        top1=scores[0],
+        top5=scores[1],
+        file=f"TimeSformer_divST_{file}.pyth",
+        page=OFFICIAL_PAGE,
+        licence=OFFICIAL_LICENCE,
+        hub=hub,
+    )
+
+
+def _mmaction(name: str, scheme: Scheme, scores: tuple[float, float], file: str, stamp: str) -> Published:
+    stem = f"timesformer_{file}_8xb8-8x32x1-15e_kinetics400-rgb"
+    return Published(
+        name=name,
+        data="Kinetics-400",
+        scheme=scheme,
+        frames=8,
+        size=224,
+        classes=400,
+        top1=scores[0],
+        top5=scores[1],
+        file=f"{stem}_20220815-{stamp}.pth",
+        page=f"{MMACTION_FILES}/{stem}/{stem}_20220815-{stamp}.pth",
+        licence=MMACTION_LICENCE,
+        made_by="mmaction2",
+    )
+
+
+_K400, _K600, _SSV2, _HOWTO = "Kinetics-400", "Kinetics-600", "Something-Something-V2", "HowTo100M"
+_BASE, _HUB = "facebook/timesformer-base-finetuned", "facebook/timesformer-hr-finetuned"
+_LARGE = "fcakyon/timesformer-large-finetuned"
+
+PUBLISHED: tuple[Published, ...] = (
+    _official("k400-base", _K400, (8, 224), 400, (77.9, 93.2), "8x32_224_K400", f"{_BASE}-k400"),
+    _official("k400-hr", _K400, (16, 448), 400, (79.6, 94.0), "16x16_448_K400", f"{_HUB}-k400"),
+    _official("k400-large", _K400, (96, 224), 400, (80.6, 94.7), "96x4_224_K400", f"{_LARGE}-k400"),
+    _official("k600-base", _K600, (8, 224), 600, (79.1, 94.4), "8x32_224_K600", f"{_BASE}-k600"),
+    _official("k600-hr", _K600, (16, 448), 600, (81.8, 95.8), "16x16_448_K600", f"{_HUB}-k600"),
+    _official("k600-large", _K600, (96, 224), 600, (82.2, 95.6), "96x4_224_K600", f"{_LARGE}-k600"),
+    _official("ssv2-base", _SSV2, (8, 224), 174, (59.1, 85.6), "8_224_SSv2", f"{_BASE}-ssv2"),
+    _official("ssv2-hr", _SSV2, (16, 448), 174, (61.8, 86.9), "16_448_SSv2", f"{_HUB}-ssv2"),
+    _official("ssv2-large", _SSV2, (64, 224), 174, (62.0, 87.5), "64_224_SSv2", f"{_LARGE}-ssv2"),
+    _official("howto100m-8", _HOWTO, (8, 224), 1059, (56.8, None), "8x32_224_HowTo100M", ""),
+    _official("howto100m-32", _HOWTO, (32, 224), 1059, (61.2, None), "32x32_224_HowTo100M", ""),
+    _official("howto100m-64", _HOWTO, (64, 224), 1059, (62.2, None), "64x32_224_HowTo100M", ""),
+    _official("howto100m-96", _HOWTO, (96, 224), 1059, (62.6, None), "96x32_224_HowTo100M", ""),
+    _mmaction("mmaction2-k400-divided", "divided", (77.69, 93.45), "divST", "a4d0d01f"),
+    _mmaction("mmaction2-k400-joint", "joint", (76.95, 93.28), "jointST", "8022d1c0"),
+    _mmaction("mmaction2-k400-space", "space", (76.93, 92.88), "spaceOnly", "78f05367"),
+)
+
+
+def find(name: str) -> Published | None:
+    """The published checkpoint of a name, or None."""
+    return next((entry for entry in PUBLISHED if entry.name == name), None)
+
+
+def suggestion(name: str) -> str:
+    """Published names that are nearly the one given, as the end of a sentence."""
+    near = difflib.get_close_matches(name, [entry.name for entry in PUBLISHED], n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else "`timesformer zoo` lists the published names."
+
+
+def shelf() -> Path:
+    """The folder where downloaded files are looked for."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "timesformer"
+
+
+def fetch(entry: Published) -> Path:
+    """A local path of a published checkpoint: the file on the :func:`shelf`, or a copy from the hub.
+
+    The licence is said before anything is downloaded. Raises :class:`WeightsError` with the address to download from
+    and the place to put the file, where no hub copy is known.
+    """
+    kept = shelf() / entry.file
+    if kept.is_file():
+        return kept
+    by_hand = f"download {entry.file} from {entry.page} to {kept} (licence: {entry.licence})"
+    if not entry.hub:
+        raise WeightsError(f"{entry.name} lies only at a web address: {by_hand}.")
+    log.warning("%s: downloading %s from the Hugging Face hub; licence %s", entry.name, entry.hub, entry.licence)
+    try:
+        return fetch_hub(entry.hub)
+    except WeightsError as error:
+        raise WeightsError(f"{error} Or {by_hand}.") from error
+
+
+def fetch_hub(repository: str) -> Path:
+    """A local folder with a hub repository's configuration and weights, safetensors before pickles.
+
+    Whatever is in the hub's cache is used; with HF_HUB_OFFLINE set nothing else is. Needs the extra ``hub``.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise WeightsError(
+            f"{repository} lies on the Hugging Face hub, which needs huggingface_hub: pip install 'timesformer[hub]'."
+        ) from error
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
+        if not any(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(repository, allow_patterns=["*.json", "*.bin"]))
+    except Exception as error:  # the hub's client also raises its HTTP library's own errors
+        first = str(error).strip().split("\n")[0]
+        raise WeightsError(
+            f"{repository} could not be fetched from the Hugging Face hub ({type(error).__name__}: {first:.160}); "
+            "check the name, the network and HF_HUB_OFFLINE."
+        ) from error
+    return folder
