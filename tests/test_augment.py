@@ -18,7 +18,6 @@ from timesformer.video.transforms import normalise, resize
 CLIP = ClipConfig(size=32)
 PLAIN = ClipConfig(size=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 BARE = AugmentConfig(jitter=(1.0, 1.0), flip=False)
-EVERYTHING = AugmentConfig(crop="resized", colour=0.4, rand_augment=2, magnitude=30, erase=1.0)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -64,15 +63,9 @@ def test_any_frames_and_settings_give_model_input_that_repeats_and_never_flicker
     still = noise(1, 3, *size).expand(3, -1, -1, -1)
     clip = augment.training_clip(still, PLAIN, config, generator=seeded(seed))
     assert clip.shape == (3, 3, 32, 32)
-    assert clip.min() >= 0 and clip.max() <= 1.0001
+    assert clip.min() > -1e-6 and clip.max() < 1 + 1e-6
     torch.testing.assert_close(clip[1:], clip[:1].expand(2, -1, -1, -1), rtol=0, atol=1e-5)
     assert torch.equal(clip, augment.training_clip(still, PLAIN, config, generator=seeded(seed)))
-
-
-def test_another_generator_state_gives_another_clip() -> None:
-    frames, generator = noise(2, 3, 60, 80), seeded()
-    first, second = (augment.training_clip(frames, CLIP, EVERYTHING, generator=generator) for _ in range(2))
-    assert not torch.equal(first, second)
 
 
 def test_without_changes_a_clip_is_its_resized_centre_or_less() -> None:
@@ -159,20 +152,20 @@ def test_colour_changes_agree_with_pillow(
     assert difference(ours(frames, factor), enhancer(as_image(frames)).enhance(factor)).max() < 1.8
 
 
-@pytest.mark.parametrize("bits", [4, 6, 8])
-def test_posterize_agrees_with_pillow(bits: int) -> None:
-    assert difference(augment.posterize(picture(), bits), ImageOps.posterize(as_image(picture()), bits)).max() == 0
-
-
-@pytest.mark.parametrize("threshold", [0, 100, 255])
-def test_solarize_agrees_with_pillow(threshold: int) -> None:
-    expected = ImageOps.solarize(as_image(picture()), threshold)
-    assert difference(augment.solarize(picture(), threshold), expected).max() == 0
-
-
-def test_equalize_and_autocontrast_agree_with_pillow() -> None:
-    assert difference(augment.equalize(picture()), ImageOps.equalize(as_image(picture()))).max() == 0
-    assert difference(augment.autocontrast(picture()), ImageOps.autocontrast(as_image(picture()))).max() < 1.01
+@pytest.mark.parametrize(
+    ("ours", "theirs", "rounding"),
+    [
+        (augment.equalize, ImageOps.equalize, 0.0),
+        (augment.autocontrast, ImageOps.autocontrast, 1.01),
+        (lambda frames: augment.posterize(frames, 4), lambda image: ImageOps.posterize(image, 4), 0.0),
+        (lambda frames: augment.posterize(frames, 7), lambda image: ImageOps.posterize(image, 7), 0.0),
+        (lambda frames: augment.solarize(frames, 100), lambda image: ImageOps.solarize(image, 100), 0.0),
+    ],
+)
+def test_changes_of_levels_agree_with_pillow(
+    ours: Callable[[torch.Tensor], torch.Tensor], theirs: Callable[[Image.Image], Image.Image], rounding: float
+) -> None:
+    assert difference(ours(picture()), theirs(as_image(picture()))).max() <= rounding
 
 
 def test_one_coloured_frames_survive_equalize_and_autocontrast() -> None:
@@ -230,20 +223,15 @@ def test_rand_augment_draws_all_fourteen_operations() -> None:
     assert len(augment.OPERATIONS) == 14 and len(results) == 2 * 14 - 5
 
 
-def test_erasing_blanks_one_box_in_all_frames() -> None:
+def test_erasing_blanks_one_box_in_all_frames_with_its_probability() -> None:
     frames, generator = noise(4, 3, 32, 32).clamp(min=120), seeded()
-    for _ in range(20):
-        blank = augment.training_clip(frames, CLIP, replace(BARE, erase=1.0), generator=generator) == 0
-        assert (blank == blank[:1, :1]).all()
-        rows, columns = blank[0, 0].any(1), blank[0, 0].any(0)
-        assert blank[0, 0].sum() == rows.sum() * columns.sum()
-        assert 0.015 < blank[0, 0].float().mean() < 0.35
-
-
-def test_erasing_has_its_probability() -> None:
-    frames, generator = torch.full((1, 3, 32, 32), 200, dtype=torch.uint8), seeded()
     clips = [augment.training_clip(frames, CLIP, replace(BARE, erase=0.25), generator=generator) for _ in range(300)]
-    assert 50 < sum(bool((clip == 0).any()) for clip in clips) < 100
+    erased = [clip == 0 for clip in clips if (clip == 0).any()]
+    assert 50 < len(erased) < 100
+    for blank in erased:
+        assert (blank == blank[:1, :1]).all()
+        assert blank[0, 0].sum() == blank[0, 0].any(0).sum() * blank[0, 0].any(1).sum()
+        assert 0.015 < blank[0, 0].float().mean() < 0.35
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
