@@ -1,0 +1,211 @@
+"""The house stands: imports point down only, no input or output below the reader, and nothing grows too large."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import timesformer
+
+PACKAGE = Path(timesformer.__file__).parent
+FLOORS = {"config": 0, "recipes": 0, "model": 1, "video": 2, "data": 3, "weights": 3, "cli": 5, "web": 5, "__main__": 6}
+VERB, ROOT = 4, 6
+INPUT_OUTPUT = {"os", "pathlib", "io", "sys", "av", "rich", "logging", "shutil", "socket", "subprocess", "tempfile"}
+CALLS = {"open", "print", "input", "torch.load", "torch.save"}
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
+PUBLIC = {"TimeSformer", "ModelConfig", "load", "save", "Predictor", "Checkpoint", "Prediction"}
+Sources = dict[str, ast.Module]
+
+
+def read(package: Path) -> Sources:
+    """Every module of a package by its dotted name."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = (package.name, *path.relative_to(package).with_suffix("").parts)
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text("utf-8"))
+    return found
+
+
+def floor(module: str) -> int:
+    parts = module.split(".")
+    return ROOT if len(parts) == 1 else FLOORS.get(parts[1], VERB)
+
+
+def imports(package: Path, module: str, tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """What a module imports, wherever in it, as (module, name); the name is empty for ``import module``."""
+    is_package = (package.parent / Path(*module.split(".")) / "__init__.py").exists()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            up = module.split(".")[: len(module.split(".")) - node.level + is_package] if node.level else []
+            base = ".".join([*up, *([node.module] if node.module else [])])
+            yield from ((base, alias.name) for alias in node.names)
+
+
+def edges(package: Path, sources: Sources) -> dict[str, set[str]]:
+    """Which modules of the package each of them imports."""
+    found: dict[str, set[str]] = {module: set() for module in sources}
+    for module, tree in sources.items():
+        for base, name in imports(package, module, tree):
+            target = f"{base}.{name}" if f"{base}.{name}" in sources else base
+            if target in sources:
+                found[module].add(target)
+    return found
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of one import cycle, or of none: what is left after taking away modules that import nothing left."""
+    left = dict(graph)
+    while free := [module for module, targets in left.items() if not targets & left.keys()]:
+        for module in free:
+            del left[module]
+    return sorted(left)
+
+
+def floor_faults(package: Path) -> list[str]:
+    """Upward, circular and root imports."""
+    sources = read(package)
+    graph = edges(package, sources)
+    faults = [
+        f"{module} (floor {floor(module)}) imports {target} (floor {floor(target)})"
+        for module, targets in graph.items()
+        for target in sorted(targets)
+        if floor(target) > floor(module)
+    ]
+    for module, tree in sources.items():
+        found = list(imports(package, module, tree))
+        if any((base if name else base.split(".")[0]) == package.name for base, name in found):
+            faults.append(f"{module} imports the package root")
+    circle = cycle(graph)
+    return faults + ([f"circular imports among {', '.join(circle)}"] if circle else [])
+
+
+def purity_faults(package: Path) -> list[str]:
+    """Input and output on floors 0 and 1, packages on floor 0, and modules besides the reader that know the decoder."""
+    sources, faults = read(package), []
+    for module, tree in sources.items():
+        tops = {base.split(".")[0] for base, _ in imports(package, module, tree)}
+        if floor(module) < 2:
+            faults += [f"{module} imports {top}" for top in sorted(tops & INPUT_OUTPUT)]
+            calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+            faults += [f"{module} calls {call}" for call in sorted(calls & CALLS)]
+        if floor(module) < 1:
+            foreign = tops - set(sys.stdlib_module_names) - {package.name}
+            faults += [f"{module} needs {top}" for top in sorted(foreign)]
+    graph = edges(package, sources)
+    reader = {f"{package.name}.video.reader"}
+    while True:  # the reader's own modules: those that nothing but the reader and its own modules import
+        own = {m for m in graph if (users := {user for user in graph if m in graph[user]}) and users <= reader}
+        if own <= reader:
+            break
+        reader |= own
+    return faults + [
+        f"{module} knows the decoder"
+        for module, tree in sources.items()
+        if floor(module) == 2 and module not in reader
+        if any(base.split(".")[0] == "av" for base, _ in imports(package, module, tree))
+    ]
+
+
+def size_faults(package: Path) -> list[str]:
+    """Vague names, files over 300 lines, functions over 60 (docstring aside) or with more than 8 parameters."""
+    faults = []
+    for path in sorted(package.rglob("*.py")):
+        text, name = path.read_text("utf-8"), path.relative_to(package).as_posix()
+        faults += [f"{name}: {part} is no name" for part in Path(name).with_suffix("").parts if part in VAGUE]
+        if (lines := text.count("\n")) > 300:
+            faults.append(f"{name}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            first = node.body[0]
+            doc = (first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(node) is not None else 0
+            if (lines := (node.end_lineno or 0) - node.lineno + 1 - doc) > 60:
+                faults.append(f"{name}: {node.name} has {lines} lines")
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            if (count := len([argument for argument in given if argument.arg not in ("self", "cls")])) > 8:
+                faults.append(f"{name}: {node.name} has {count} parameters")
+    return faults
+
+
+def test_imports_point_down_only() -> None:
+    assert floor_faults(PACKAGE) == []
+
+
+def test_nothing_below_the_reader_does_input_or_output() -> None:
+    assert purity_faults(PACKAGE) == []
+
+
+def test_no_file_or_function_is_too_large_and_no_module_has_a_vague_name() -> None:
+    assert size_faults(PACKAGE) == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert [module for module, tree in read(PACKAGE).items() if not ast.get_docstring(tree)] == []
+
+
+def test_public_names_exist_and_explain_themselves() -> None:
+    names = set(getattr(timesformer, "__all__", ()))
+    assert names >= PUBLIC, f"missing: {sorted(PUBLIC - names)}"
+    for name in names:
+        value = getattr(timesformer, name)
+        if callable(value):
+            own = vars(value).get("__doc__") if isinstance(value, type) else value.__doc__
+            # a dataclass without one gets its signature as a docstring
+            assert own and not own.startswith(f"{name}("), f"timesformer.{name} has no docstring"
+
+
+MADE = [
+    ({"config.py": "import math\nfrom dataclasses import field", "model/a.py": "import torch"}, []),
+    ({"model/a.py": "from .b import x", "model/b.py": "", "cli.py": "def f():\n    from timesformer.train import g",
+      "train.py": "import timesformer_extras, av", "__init__.py": "from timesformer.train import g"}, []),
+    ({"video/reader.py": "import av\nfrom timesformer.video import index", "video/index.py": "import av",
+      "data/a.py": "from timesformer.video.reader import read\nimport os"}, []),
+    ({"model/a.py": "from timesformer.video.b import x", "video/b.py": ""},
+     ["timesformer.model.a (floor 1) imports timesformer.video.b (floor 2)"]),
+    ({"data/a.py": "def f():\n    from timesformer import train", "train.py": ""},
+     ["timesformer.data.a (floor 3) imports timesformer.train (floor 4)",
+      "timesformer.data.a imports the package root"]),
+    ({"model/a.py": "from ..weights import b", "weights/b.py": ""},
+     ["timesformer.model.a (floor 1) imports timesformer.weights.b (floor 3)"]),
+    ({"model/__init__.py": "from .a import x\nfrom ..data import y", "model/a.py": "", "data/__init__.py": ""},
+     ["timesformer.model (floor 1) imports timesformer.data (floor 3)"]),
+    ({"train.py": "from timesformer import load", "__init__.py": "load = 1"},
+     ["timesformer.train (floor 4) imports timesformer (floor 6)", "timesformer.train imports the package root"]),
+    ({"train.py": "import timesformer.config", "config.py": ""}, ["timesformer.train imports the package root"]),
+    ({"model/a.py": "from timesformer.model import b", "model/b.py": "import timesformer_extras\nfrom .a import y"},
+     ["circular imports among timesformer.model.a, timesformer.model.b"]),
+    ({"data/a.py": "from timesformer.data import b", "data/b.py": "def f():\n    from timesformer.data.a import y"},
+     ["circular imports among timesformer.data.a, timesformer.data.b"]),
+    ({"config.py": "import torch\nimport os.path"},
+     ["timesformer.config imports os", "timesformer.config needs torch"]),
+    ({"model/a.py": "from pathlib import Path\ndef f(x):\n    print(x)\n    torch.save(x, open('y'))"},
+     ["timesformer.model.a imports pathlib", "timesformer.model.a calls open", "timesformer.model.a calls print",
+      "timesformer.model.a calls torch.save"]),
+    ({"video/reader.py": "from timesformer.video import index", "video/index.py": "from av import open",
+      "video/other.py": "def f():\n    from timesformer.video.index import g"},
+     ["timesformer.video.index knows the decoder"]),
+    ({"video/sampling.py": "import av.video"}, ["timesformer.video.sampling knows the decoder"]),
+    ({"data/helpers.py": ""}, ["data/helpers.py: helpers is no name"]),
+    ({"web/misc/__init__.py": "x = 1\n" * 301},
+     ["web/misc/__init__.py: misc is no name", "web/misc/__init__.py: 301 lines"]),
+    ({"train.py": 'def f():\n    """Doc."""\n' + "    x = 1\n" * 59}, []),
+    ({"train.py": "class A:\n    async def f(self):\n" + "        x = 1\n" * 60}, ["train.py: f has 61 lines"]),
+    ({"train.py": "def f(a, b, c, d, /, e, f, *g, h, i): ..."}, []),
+    ({"train.py": "def f(a, b, c, d, /, e, f, *, g, h, i): ..."}, ["train.py: f has 9 parameters"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "faults"), MADE)
+def test_the_checks_find_the_faults_of_made_packages_and_no_others(
+    tmp_path: Path, files: dict[str, str], faults: list[str]
+) -> None:
+    package = tmp_path / "timesformer"
+    for name, text in {"__init__.py": "", **files}.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text, "utf-8")
+        (package / name).with_name("__init__.py").touch()
+    assert floor_faults(package) + purity_faults(package) + size_faults(package) == faults
