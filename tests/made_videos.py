@@ -3,18 +3,21 @@
 The cells survive any codec, chroma subsampling and moderate resizing, so a test can say which frame it was given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 ROWS, COLUMNS = 2, 8
 TICKS = 90_000
 """Time base of made videos, in ticks a second; most frame rates and any times divide it well."""
+FRAME_CLOCKED = ("mpeg4", "mpeg2video", "mpeg1video")
+"""Encoders that can't stamp finer than a frame."""
 
 
 def numbered(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -58,33 +61,48 @@ def write(
     bframes: int = 0,
     rotation: int = 0,
 ) -> Path:
-    """Write a numbered video and return its path.
+    """Write a numbered video and return its path; the container follows the suffix.
 
     ``frames`` is a count, or the time in seconds of every frame. ``size`` is the width and height as shown;
     ``rotation`` is the counter-clockwise turn that a player makes, so pixels are stored turned the other way.
-    The container follows the suffix.
     """
     times = [number / fps for number in range(frames)] if isinstance(frames, int) else list(frames)
-    turns = rotation // 90
+    pictures = (np.rot90(numbered(number, size), -(rotation // 90)) for number in range(len(times)))
     options = {"bf": str(bframes), "g": str(gop)}
     if codec == "libx264":
         options |= {"preset": "veryfast", "sc_threshold": "0", "crf": "18"}
+    return encode(path, pictures, times, fps=fps, codec=codec, options=options, rotation=rotation)
+
+
+def encode(
+    path: Path,
+    pictures: Iterable[NDArray[np.uint8]],
+    times: Sequence[float],
+    *,
+    fps: float = 30,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    rotation: int = 0,
+) -> Path:
+    """Write pictures (h, w, 3) to be shown at ``times``, in seconds, with the encoder's own options; return the path."""
+    rate = Fraction(fps).limit_denominator(1001)
+    base = 1 / rate if codec in FRAME_CLOCKED else Fraction(1, TICKS)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
-        stream.width, stream.height = size if turns % 2 == 0 else size[::-1]
-        stream.pix_fmt = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
-        stream.codec_context.thread_count = 1
-        coarse = codec in ("mpeg4", "mpeg2video", "mpeg1video")
-        base = Fraction(1) / Fraction(fps).limit_denominator(1001) if coarse else Fraction(1, TICKS)
-        stream.codec_context.time_base = base
-        if rotation:
-            stream.set_display_rotation(rotation)
-        for number, time in enumerate(times):
-            picture = np.ascontiguousarray(np.rot90(numbered(number, size), -turns))
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        stream: VideoStream | None = None
+        for picture, time in zip(pictures, times, strict=True):
+            if stream is None:
+                stream = container.add_stream(codec, rate=rate, options=options or {})
+                stream.height, stream.width = picture.shape[:2]
+                stream.pix_fmt = "yuv444p" if stream.width % 2 or stream.height % 2 else "yuv420p"
+                stream.codec_context.thread_count = 1
+                stream.codec_context.time_base = base
+                if rotation:
+                    stream.set_display_rotation(rotation)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame.pts, frame.time_base = round(Fraction(time).limit_denominator(TICKS) / base), base
             container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        if stream is not None:
+            container.mux(stream.encode(None))
     return path
 
 

@@ -67,6 +67,8 @@ def decoded(packets: Iterable[av.Packet], stream: VideoStream) -> Iterator[tuple
     while not ended:
         try:
             packet = next(source, None)
+        except IndexError:  # how PyAV ends a file in which streams appeared on the way
+            packet = None
         except DecodeError as error:
             yield None, reason(error)
             packet = None

@@ -56,6 +56,8 @@ class Index:
     """For each frame, the key that decoding must start at."""
     keys: NDArray[np.int64]
     """Presentation time in ticks of each key packet in decoding order, also of those that are never shown."""
+    places: NDArray[np.int64]
+    """Byte of the file at which each key packet lies."""
     targets: NDArray[np.int64]
     """Ticks to seek to for each key."""
     images: tuple[Path, ...] = ()
@@ -73,6 +75,10 @@ class Index:
         place = int(np.searchsorted(self.pts, pts))
         return place if place < len(self.pts) and self.pts[place] == pts else None
 
+    def is_key(self, pts: int, place: int | None) -> bool:
+        """Whether a packet is a known key; where the file's own index is broken, seeking gives packets wrong times."""
+        return bool(np.any((self.keys == pts) & (self.places == (NO_TIME if place is None else place))))
+
 
 @dataclass(frozen=True, eq=False)
 class _Packets:
@@ -80,6 +86,7 @@ class _Packets:
 
     pts: NDArray[np.int64]
     dts: NDArray[np.int64]
+    place: NDArray[np.int64]
     key: NDArray[np.bool_]
     shown: NDArray[np.bool_]
     doubtful: bool
@@ -113,12 +120,12 @@ def _index(path: Path, _modified: int, _bytes: int) -> Index:
 
 def _packets(path: Path) -> _Packets:
     """Read all packets, decoding only up to the first frame: it tells size and rotation, and that the file decodes."""
-    pts, dts, flags = array("q"), array("q"), bytearray()
+    pts, dts, places, flags = array("q"), array("q"), array("q"), bytearray()
     first: av.VideoFrame | None = None
     cause, tiny = "the stream is empty", False
     with opened(path) as (container, stream):
         vp8 = stream.codec_context.name == "vp8"
-        with suppress(*DecodeError):  # a file that breaks off still has the frames up to there
+        with suppress(*DecodeError, IndexError):  # as in `decoded`; a file that breaks off has the frames up to there
             for packet in container.demux(stream):
                 if first is None:
                     try:
@@ -131,11 +138,12 @@ def _packets(path: Path) -> _Packets:
                 tiny |= packet.size < SMALLEST_VOP
                 pts.append(NO_TIME if packet.pts is None else packet.pts)
                 dts.append(NO_TIME if packet.dts is None else packet.dts)
+                places.append(NO_TIME if packet.pos is None else packet.pos)
                 flags.append(packet.is_keyframe | (packet.is_discard or hidden) << 1 | packet.is_corrupt << 2)
         if first is None:
             raise VideoError(path, f"holds no frame that decodes ({cause})")
         while len(flags) > 1 and flags[-1] & 4:  # cut off in the middle of a packet
-            del pts[-1], dts[-1], flags[-1]
+            del pts[-1], dts[-1], places[-1], flags[-1]
         flag, times = np.frombuffer(flags, dtype=np.uint8), np.array(pts, dtype=np.int64)
         context, name = stream.codec_context, container.format.name
         fields = first.interlaced_frame or context.field_order > 1
@@ -143,6 +151,7 @@ def _packets(path: Path) -> _Packets:
         return _Packets(
             pts=times,
             dts=np.array(dts, dtype=np.int64),
+            place=np.array(places, dtype=np.int64),
             key=(flag & 1) > 0,
             shown=(flag & 2) == 0,
             doubtful=_unordered(times, flag) or fields or reordered or (context.name == "mpeg4" and tiny),
@@ -184,6 +193,7 @@ def _by_time(path: Path, packets: _Packets) -> Index:
         pts=pts,
         starts=key_of[shown],
         keys=keys,
+        places=packets.place[packets.key],
         targets=np.where(targets == NO_TIME, keys, targets),
     )
 
@@ -225,6 +235,7 @@ def _by_counting(path: Path, packets: _Packets, frames: int) -> Index:
         pts=none,
         starts=np.zeros(frames, dtype=np.int64),
         keys=none,
+        places=none,
         targets=none,
     )
 
@@ -260,6 +271,7 @@ def _of_images(folder: Path) -> Index:
         pts=none,
         starts=np.zeros(len(files), dtype=np.int64),
         keys=none,
+        places=none,
         targets=none,
         images=tuple(files),
     )

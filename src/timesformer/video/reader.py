@@ -17,7 +17,16 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
-from timesformer.video.container import DamagedVideoWarning, VideoError, decoded, opened, picture, quarter_turns
+from timesformer.video.container import (
+    DamagedVideoWarning,
+    DecodeError,
+    VideoError,
+    decoded,
+    opened,
+    picture,
+    quarter_turns,
+    reason,
+)
 from timesformer.video.index import Index, index
 from timesformer.video.shots import Shot, shots
 
@@ -99,7 +108,10 @@ def read(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int | Non
     reformatter = VideoReformatter()
     for shot in shots(table, unique):
         places = torch.from_numpy(np.flatnonzero(flat == shot.number))
-        frames[places] = _pixels(shot, reformatter, size=size)
+        try:
+            frames[places] = _pixels(shot, reformatter, size=size)
+        except DecodeError as error:
+            raise VideoError(Path(path), f"has colours that can't be converted to RGB ({reason(error)})") from None
         given[shot.number] = (shot.source, shot.clean)
     if len(given) < len(unique):
         raise VideoError(Path(path), "holds no frame that decodes")
@@ -160,8 +172,8 @@ def _pixels(shot: Shot, reformatter: VideoReformatter, *, size: tuple[int, int])
 
     Colours are converted at full size first: one call that converts and shrinks at once is off by several grey levels.
     """
-    picture = reformatter.reformat(shot.frame, format="rgb24", threads=1).to_ndarray()
-    pixels = torch.rot90(torch.from_numpy(picture), quarter_turns(shot.frame)).permute(2, 0, 1)
+    rgb = reformatter.reformat(shot.frame, format="rgb24", threads=1).to_ndarray()
+    pixels = torch.rot90(torch.from_numpy(rgb), quarter_turns(shot.frame)).permute(2, 0, 1)
     if pixels.shape[1:] == size:
         return pixels
     # also where a stream changes its size on the way

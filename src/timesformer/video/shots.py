@@ -44,7 +44,7 @@ def shots(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
                 yield from _forward(decoded(container.demux(stream), stream), table, numbers)
                 continue
             for start in range(key, max(key - 2, 0), -1):
-                packets = _sought(container, stream, table.targets[start], table.pts[numbers[0]])
+                packets = _sought(container, stream, table, start, table.pts[numbers[0]])
                 floor = int(np.searchsorted(table.pts, table.keys[start]))
                 if (yield from _forward(decoded(packets, stream), table, numbers, floor=floor)):
                     break
@@ -71,13 +71,13 @@ def _saved(table: Index, key: int, *, last: int) -> int:
     return int(np.searchsorted(table.pts, table.keys[key])) - last - 1
 
 
-def _sought(container: InputContainer, stream: VideoStream, target: int, latest: int) -> Iterator[av.Packet]:
-    """Packets from the first key at or after where a seek lands; none if that key is shown later than ``latest``."""
-    container.seek(int(target), stream=stream)
+def _sought(container: InputContainer, stream: VideoStream, table: Index, key: int, latest: int) -> Iterator[av.Packet]:
+    """Packets from the first key after a seek; none if that key is shown later than ``latest`` ticks, or is unknown."""
+    container.seek(int(table.targets[key]), stream=stream)
     started = False
     for packet in container.demux(stream):
         if not started and packet.is_keyframe:
-            if packet.pts is None or packet.pts > latest:
+            if packet.pts is None or packet.pts > latest or not table.is_key(packet.pts, packet.pos):
                 return
             started = True
         if started:
