@@ -66,7 +66,7 @@ def fit(source: Source, config: ModelConfig, *, resize: Resize = "nearest") -> C
         copied=fitted.copied,
         zero=source.zero + fitted.zero,
         fresh=fitted.fresh,
-        notes=source.notes,
+        notes=source.notes + _changes(source.config, config),
     )
     new_head = "head.weight" in fitted.fresh
     return Checkpoint(
@@ -95,12 +95,23 @@ def _refuse(source: Source, config: ModelConfig) -> None:
         )
 
 
+def _changes(old: ModelConfig, new: ModelConfig) -> tuple[str, ...]:
+    """Notes on settings under which the same tensors compute something else than they were trained for."""
+    if old.scheme != new.scheme:
+        return ()
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in ("order", "class_in_time"))
+    return tuple(
+        f"{name} {have!r} -> {want!r}: not what it was trained for" for name, have, want in pairs if have != want
+    )
+
+
 def _spread(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
     """The one step's attention and LayerNorm for every step of another scheme; its extra linears at zero or random."""
     if old.scheme == new.scheme:
         return fitted
     (only,) = schemes.SCHEMES[old.scheme]
     steps = schemes.steps(new)
+    (main,) = (step for step in steps if not schemes.has_extra(step, new))
     tensors = {name: value for name, value in fitted.tensors.items() if f".steps.{only.name}." not in name}
     copied: list[str] = []
     zero: list[str] = []
@@ -111,11 +122,11 @@ def _spread(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
         for step in steps:
             target = f"{block}.steps.{step.name}.{part}"
             tensors[target] = value
-            if step is not steps[-1]:
-                copied.append(f"{target} from {block}.steps.{steps[-1].name}.{part}")
+            if step is not main:
+                copied.append(f"{target} from {block}.steps.{main.name}.{part}")
     if new.start == "image":
         for number in range(new.depth):
-            for step in steps[:-1]:
+            for step in (step for step in steps if step is not main):
                 extra = f"blocks.{number}.steps.{step.name}.extra"
                 tensors[f"{extra}.weight"] = torch.zeros(new.width, new.width)
                 tensors[f"{extra}.bias"] = torch.zeros(new.width)

@@ -41,7 +41,8 @@ class Settings:
 
 def from_cfg(text: str, source: str) -> Settings:
     """Settings in the cfg text of an official checkpoint."""
-    ours = next((line[len(OURS) :] for line in text.split("\n") if line.startswith(OURS)), None)
+    line = next((line for line in text.split("\n") if line.startswith(OURS)), None)
+    ours = None if line is None else metadata.from_json(line.removeprefix(OURS), f"{source}: cfg")
     entries = flatten(text)
     clip: dict[str, Any] = {}
     for field_name, key, kind in (
@@ -58,7 +59,8 @@ def from_cfg(text: str, source: str) -> Settings:
         scheme=None if attention is None else _scheme(attention, source),
         clip=clip,
         dataset=str(entries.get("TRAIN.DATASET", "")).lower(),
-        ours=None if ours is None else metadata.from_json(ours, f"{source}: cfg"),
+        labels=ours.labels if ours else (),
+        ours=ours,
     )
 
 

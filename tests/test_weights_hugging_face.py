@@ -1,0 +1,272 @@
+"""Weights of transformers give the same logits here, and ours there; where it is wrong, we are not."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import TimesformerConfig, TimesformerForVideoClassification, TimesformerModel, pipeline
+
+from tests.made_weights import SMALL, random_clips, random_model, randomise
+from timesformer.config import ClipConfig, ModelConfig
+from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.loading import load
+from timesformer.weights.report import WeightsError
+from timesformer.weights.writing import write
+
+TINY = {
+    "image_size": 32,
+    "patch_size": 16,
+    "num_frames": 8,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "num_labels": 5,
+}
+BASE_LIKE = {"num_hidden_layers": 2, "num_frames": 8, "num_labels": 400}
+PREPROCESSOR = {
+    "image_processor_type": "VideoMAEImageProcessor",
+    "size": {"shortest_edge": 32},
+    "crop_size": {"height": 32, "width": 32},
+    "image_mean": [0.45, 0.45, 0.45],
+    "image_std": [0.225, 0.225, 0.225],
+}
+
+
+def theirs(attention: str = "divided_space_time", **settings: Any) -> TimesformerForVideoClassification:
+    """A model of transformers with random values in every tensor."""
+    model = TimesformerForVideoClassification(TimesformerConfig(**{**TINY, **settings, "attention_type": attention}))
+    randomise(model)
+    return model.eval()
+
+
+def clips_for(config: TimesformerConfig, frames: int | None = None) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(1, frames or config.num_frames, 3, config.image_size, config.image_size, generator=generator)
+
+
+@pytest.mark.parametrize("attention", ["divided_space_time", "joint_space_time"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"num_frames": 16},
+        {"num_frames": 96, "hidden_size": 16},
+        {"image_size": 224, "num_frames": 8},
+        {"image_size": 448, "num_frames": 2, "hidden_size": 16},
+        {"qkv_bias": False},
+        {**BASE_LIKE, "image_size": 64, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
+    ],
+    ids=["tiny", "16 frames", "96 frames", "224", "448", "no qkv bias", "base-like"],
+)
+def test_logits_equal_those_of_transformers(attention: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    reference = theirs(attention, **settings)
+    reference.save_pretrained(tmp_path)
+    loaded = load(tmp_path)
+    clips = clips_for(reference.config)
+    with torch.no_grad():
+        expected, logits = reference(clips).logits, loaded.model(clips)
+    assert expected.std() > 0.1
+    assert (expected - logits).abs().max() <= 1e-5
+    assert loaded.report is not None
+    assert len(loaded.report.zero) == (0 if settings.get("qkv_bias", True) else 2 * (1 + ("divided" in attention)))
+
+
+@pytest.mark.parametrize("shape", ["sharded", "bin", "sharded bin", "one file", "no head"])
+def test_every_shape_of_folder_is_read(shape: str, tmp_path: Path) -> None:
+    reference = theirs()
+    clips = clips_for(reference.config)
+    state = reference.state_dict()
+    if shape == "sharded":
+        reference.save_pretrained(tmp_path, max_shard_size="40KB")
+        assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    elif shape == "no head":
+        TimesformerModel.from_pretrained(_saved(reference, tmp_path / "whole")).save_pretrained(tmp_path)
+    else:
+        _saved(reference, tmp_path)
+    if shape == "bin":
+        (tmp_path / "model.safetensors").unlink()
+        torch.save(state, tmp_path / "pytorch_model.bin")
+    if shape == "sharded bin":
+        (tmp_path / "model.safetensors").unlink()
+        halves = [dict(list(state.items())[:20]), dict(list(state.items())[20:])]
+        for number, half in enumerate(halves):
+            torch.save(half, tmp_path / f"part{number}.bin")
+        listed = {name: f"part{number}.bin" for number, half in enumerate(halves) for name in half}
+        (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": listed}))
+    loaded = load(tmp_path / "model.safetensors" if shape == "one file" else tmp_path, classes=5)
+    assert loaded.model.config.heads == 4
+    with torch.no_grad():
+        if shape == "no head":
+            expected = reference.timesformer(clips)[0][:, 0]
+            assert (loaded.model.features(clips) - expected).abs().max() <= 1e-5
+        else:
+            assert (loaded.model(clips) - reference(clips).logits).abs().max() <= 1e-5
+
+
+def _saved(model: TimesformerForVideoClassification, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", {"hidden_act": "relu"}, "hidden_act 'relu'"),
+        ("config.json", {"layer_norm_eps": 1e-5}, "layer_norm_eps 1e-05"),
+        ("config.json", {"model_type": "vivit"}, "model_type 'vivit'"),
+        ("config.json", {"num_attention_heads": "many"}, "num_attention_heads 'many'"),
+        ("config.json", {"num_attention_heads": 5}, "not divisible by heads 5"),
+        ("config.json", {"attention_type": "space_only"}, "no place for"),
+        ("preprocessor_config.json", {"image_mean": [1, 2]}, "mean is"),
+        ("preprocessor_config.json", {"image_std": [0, 0, 0]}, "above 0"),
+    ],
+)
+def test_settings_that_this_model_can_not_compute_are_refused(
+    name: str, content: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    theirs().save_pretrained(tmp_path)
+    path = tmp_path / name
+    path.write_text(json.dumps((json.loads(path.read_text()) if path.exists() else PREPROCESSOR) | content))
+    with pytest.raises(WeightsError, match=message):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ({"weight_map": {"a": "../outside.safetensors"}}, "must lie in the folder"),
+        ({"weight_map": {"a": "absent.safetensors"}}, "does not exist"),
+        ({"weight_map": {}}, "no weight_map"),
+        ({"weight_map": {"nowhere": "shard.safetensors"}}, "lacks 1 listed"),
+    ],
+)
+def test_an_index_of_shards_that_can_not_be_true_is_refused(
+    index: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    theirs().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "shard.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(WeightsError, match=message):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "mean", "std"),
+    [
+        ({}, 0.45, 0.225),
+        ({"do_normalize": False}, 0.0, 1.0),
+        ({"do_rescale": False, "image_mean": [127.5] * 3, "image_std": [51.0] * 3}, 0.5, 0.2),
+        ({"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3, "image_std": [1.0] * 3}, 0.5, 0.5),
+    ],
+    ids=["usual", "not normalised", "not rescaled", "rescaled otherwise"],
+)
+def test_preprocessor_settings_become_mean_and_deviation_of_pixels_up_to_one(
+    change: dict[str, Any], mean: float, std: float, tmp_path: Path
+) -> None:
+    theirs().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR | change))
+    clip = load(tmp_path).clip
+    assert clip.mean == pytest.approx((mean,) * 3)
+    assert clip.std == pytest.approx((std,) * 3)
+
+
+def test_class_names_travel_but_numbers_filled_in_by_transformers_do_not(tmp_path: Path) -> None:
+    theirs().save_pretrained(tmp_path / "unnamed")
+    names = {0: "run", 1: "jump", 2: "ß", 3: "d", 4: "e"}
+    theirs(id2label=names).save_pretrained(tmp_path / "named")
+    assert load(tmp_path / "unnamed").labels == ()
+    assert load(tmp_path / "named").labels == ("run", "jump", "ß", "d", "e")
+
+
+@pytest.mark.parametrize("scheme", ["divided", "joint"])
+def test_a_written_folder_gives_the_same_logits_in_transformers_and_comes_back_bit_exact(
+    scheme: Any, tmp_path: Path
+) -> None:
+    model = random_model(replace(SMALL, scheme=scheme, heads=4, drop_path=0.2))
+    clip = ClipConfig(frames=4, size=32, rate=7, fps=24.0, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), channels="bgr")
+    written = Checkpoint(model, clip, labels=("a", "b", "c", "d", "é"), task="multilabel", about="made")
+    notes = write(written, tmp_path, to="huggingface")
+    reference = TimesformerForVideoClassification.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        assert (reference(random_clips()).logits - model(random_clips())).abs().max() <= 1e-5
+    assert reference.config.id2label[4] == "é"
+    assert reference.config.problem_type == "multi_label_classification"
+    back = load(tmp_path)
+    ours, again = model.state_dict(), back.model.state_dict()
+    assert all(torch.equal(ours[name], again[name]) for name in ours)
+    assert replace(back, model=model, report=None) == written
+    assert back.model.config == model.config
+    assert len(notes) == 2
+    assert "BGR" in notes[1]
+
+
+def test_the_pipeline_of_transformers_runs_a_written_folder(tmp_path: Path) -> None:
+    video = Path(__file__).parent.parent / "../shared/data/weizmann4"
+    if not video.exists():
+        pytest.skip("needs the real videos in ../shared/data")
+    config = replace(SMALL, frames=8)
+    labels = ("a", "b", "c", "d", "e")
+    write(Checkpoint(random_model(config), ClipConfig(size=32), labels=labels), tmp_path, to="huggingface")
+    classify = pipeline("video-classification", model=str(tmp_path))
+    answers = classify(str(next(path for path in sorted(video.rglob("*.*")) if path.suffix in (".avi", ".mp4"))))
+    assert sorted(answer["label"] for answer in answers) == list(labels)
+    assert list(classify.image_processor.image_mean) == [0.45] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scheme": "local_global"}, "it has no local_global attention"),
+        ({"scheme": "axial"}, "it has no axial attention"),
+        ({"scheme": "space"}, "one row of logits per frame"),
+        ({"order": "space_first"}, "in one order only"),
+        ({"order": "parallel"}, "in one order only"),
+        ({"class_in_time": True}, "without the class token"),
+        ({"position": "space"}, "always has position embeddings"),
+        ({"size": (32, 16)}, "square frames only"),
+    ],
+)
+def test_models_that_transformers_can_not_express_are_refused_with_the_reason(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    checkpoint = Checkpoint(random_model(replace(SMALL, **change)), ClipConfig())
+    with pytest.raises(WeightsError, match=message):
+        write(checkpoint, tmp_path / "out", to="huggingface")
+    assert not (tmp_path / "out").exists()
+
+
+def test_transformers_is_silently_wrong_on_another_number_of_frames_and_we_are_not(tmp_path: Path) -> None:
+    reference = theirs(image_size=64)
+    reference.save_pretrained(tmp_path)
+    clips = clips_for(reference.config, frames=16)
+    sixteen = load(tmp_path, frames=16)
+    write(sixteen, tmp_path / "sixteen", to="huggingface")
+    told = TimesformerForVideoClassification.from_pretrained(tmp_path / "sixteen").eval()
+    with torch.no_grad():
+        right, silently_wrong = told(clips).logits, reference(clips).logits
+        assert (load(tmp_path).model(clips) - right).abs().max() <= 1e-5
+        assert (silently_wrong - right).abs().max() > 5e-3
+
+
+def test_transformers_space_only_gives_rows_per_frame_and_we_give_one_per_clip(tmp_path: Path) -> None:
+    reference = theirs("space_only")
+    reference.save_pretrained(tmp_path)
+    clips = clips_for(reference.config)
+    model = load(tmp_path).model
+    with torch.no_grad():
+        rows = reference.timesformer.encoder(reference.timesformer.embeddings(clips))[0][:, 0]  # (frames, d)
+        expected = reference.classifier(reference.timesformer.layernorm(rows.mean(dim=0, keepdim=True)))
+        assert reference(clips).logits.shape == (8, 5)
+        assert (model(clips) - expected).abs().max() <= 1e-5
+
+
+def test_a_foreign_model_config_is_recovered_whole(tmp_path: Path) -> None:
+    theirs(image_size=48, num_frames=6).save_pretrained(tmp_path)
+    assert load(tmp_path).model.config == ModelConfig(
+        frames=6, size=48, patch=16, width=32, depth=2, heads=4, mlp_ratio=1.5, classes=5
+    )
