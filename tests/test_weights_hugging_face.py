@@ -175,6 +175,24 @@ def test_preprocessor_settings_become_mean_and_deviation_of_pixels_up_to_one(
     assert clip.std == pytest.approx((std,) * 3)
 
 
+@pytest.mark.parametrize("name", ["processor_config.json", "video_preprocessor_config.json"])
+def test_newer_homes_of_preprocessor_settings_come_before_the_old_one(name: str, tmp_path: Path) -> None:
+    theirs().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
+    newer = PREPROCESSOR | {"image_mean": [0.3] * 3}
+    (tmp_path / name).write_text(json.dumps({"video_processor": newer} if name.startswith("proc") else newer))
+    assert load(tmp_path).clip.mean == (0.3, 0.3, 0.3)
+
+
+def test_settings_without_a_mean_are_noted(tmp_path: Path) -> None:
+    theirs().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 32}))
+    loaded = load(tmp_path)
+    assert loaded.clip.mean == (0.45, 0.45, 0.45)
+    assert loaded.report is not None
+    assert any("no preprocessor settings" in note for note in loaded.report.notes)
+
+
 def test_class_names_travel_but_numbers_filled_in_by_transformers_do_not(tmp_path: Path) -> None:
     theirs().save_pretrained(tmp_path / "unnamed")
     names = {0: "run", 1: "jump", 2: "ß", 3: "d", 4: "e"}

@@ -165,7 +165,7 @@ def test_starting_from_scratch_draws_the_time_parts_and_reports_them(tmp_path: P
     assert started.report.zero == ()
     assert "embedding.time" in started.report.fresh
     assert started.model.embedding.time is not None
-    assert started.model.embedding.time.std() > 0.4
+    assert started.model.embedding.time.std() > 0.1
     assert started.model.state_dict()["blocks.1.steps.time.extra.weight"].std() > 0.01
 
 

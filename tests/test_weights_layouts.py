@@ -279,3 +279,10 @@ def test_tables_are_one_to_one_and_cover_the_whole_model(layout: Any, scheme: Sc
     assert (unknown, unknown_back) == ((), ())
     assert len(there) == len(tensors)
     assert all(back[name] is tensors[name] for name in tensors)
+
+
+@pytest.mark.parametrize("wanted", [{"frames": 0}, {"size": 33}, {"classes": 0}, {"scheme": "joint"}])
+def test_a_clip_or_head_that_can_not_be_is_refused_with_the_file_named(wanted: dict[str, Any], tmp_path: Path) -> None:
+    path = save_official(random_model(), tmp_path / "w.pyth")
+    with pytest.raises(WeightsError, match=r"w\.pyth.*(at least 1|divisible|choose)"):
+        load(path, **wanted)

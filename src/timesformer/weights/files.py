@@ -18,6 +18,8 @@ from timesformer.weights.report import WeightsError
 
 Container = Literal["safetensors", "pickle", "arrays"]
 FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+NESTED_PROCESSORS = ("video_processor", "image_processor")
+"""Entries of processor_config.json, where transformers has kept preprocessor settings since its release 5."""
 PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 
 
@@ -178,7 +180,9 @@ def _open_shards(folder: Path, index: str) -> Raw:
 def _with_texts(raw: Raw, folder: Path) -> Raw:
     """The same tensors with the folder's config.json and preprocessor settings."""
     config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
-    processor = next((_json(folder / name) for name in PROCESSORS if (folder / name).is_file()), {})
+    nested = _json(folder / "processor_config.json") if (folder / "processor_config.json").is_file() else {}
+    candidates = [nested[name] for name in NESTED_PROCESSORS if isinstance(nested.get(name), dict)]
+    candidates += [_json(folder / name) for name in PROCESSORS if (folder / name).is_file()]
     return Raw(
         folder,
         raw.container,
@@ -188,7 +192,7 @@ def _with_texts(raw: Raw, folder: Path) -> Raw:
         wrapper=raw.wrapper,
         beside=raw.beside,
         config=config,
-        processor=processor,
+        processor=candidates[0] if candidates else {},
     )
 
 

@@ -30,9 +30,10 @@ def load(
     :data:`timesformer.weights.zoo.PUBLISHED` or a hub repository such as "facebook/timesformer-base-finetuned-k400".
 
     ``frames`` and ``size`` (pixels, or height and width) set another clip, for which the stored embeddings are resized
-    by the rule ``resize``. ``classes`` asks for another head if it differs. ``scheme`` spreads an image model, or one
-    of a single step, to another scheme; image models become "divided" unless told otherwise. ``labels`` names a file
-    with the classes' names. Weights are read as float32 on the CPU. Raises :class:`WeightsError`.
+    by the rule ``resize``; the crop of the clip settings is square, of the shorter side. ``classes`` asks for another
+    head if it differs. ``scheme`` spreads an image model, or one of a single step, to another scheme; image models
+    become "divided" unless told otherwise. ``labels`` names a file with the classes' names. Weights are read as float32
+    on the CPU. Raises :class:`WeightsError`.
     """
     source = read_source(path_or_name, size)
     if "head.weight" not in source.tensors and classes is None:
@@ -41,9 +42,9 @@ def load(
     try:
         wanted = replace(
             config,
-            frames=frames or config.frames,
-            size=size or config.size,
-            classes=classes or config.classes,
+            frames=config.frames if frames is None else frames,
+            size=config.size if size is None else size,
+            classes=config.classes if classes is None else classes,
             scheme=scheme or ("divided" if source.image else config.scheme),
         )
     except ConfigError as error:

@@ -115,11 +115,12 @@ def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], s
             raise WeightsError(f"{source} has {name} {counts[name]!r:.40}; it must be a whole number above 0.")
     frames = {"frames": counts["num_frames"]} if config else {}
     ours = config.get(DESCRIPTION)
-    notes = () if processor else ("no preprocessor settings: the official normalisation, 0.45 / 0.225, is assumed",)
+    stated = normalisation(processor)
+    notes = () if stated else ("no preprocessor settings: the official normalisation, 0.45 / 0.225, is assumed",)
     return Settings(
         scheme=_scheme(config.get("attention_type", "divided_space_time"), source) if config else None,
         heads=counts.get("num_attention_heads"),
-        clip=normalisation(processor) | frames,
+        clip=stated | frames,
         labels=_labels(config.get("id2label")),
         ours=None if ours is None else metadata.from_json(json.dumps(ours), f"{source}: {DESCRIPTION}"),
         notes=notes,
@@ -128,16 +129,20 @@ def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], s
 
 def normalisation(processor: Mapping[str, Any]) -> dict[str, Any]:
     """Mean and standard deviation for pixels between 0 and 1, from the settings of an image or video processor."""
-    if not processor:
-        return {}
-    mean, std = processor.get("image_mean", [0.0] * 3), processor.get("image_std", [1.0] * 3)
     if processor.get("do_normalize", True) is False:
         mean, std = [0.0] * 3, [1.0] * 3
+    elif "image_mean" in processor and "image_std" in processor:
+        mean, std = processor["image_mean"], processor["image_std"]
+    else:
+        return {}
     factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1.0
     scale = factor * 255 if isinstance(factor, int | float) else 1.0
     if abs(scale - 1) < 1e-6 or not isinstance(mean, list) or not isinstance(std, list):
         return {"mean": mean, "std": std}
-    return {"mean": [value / scale for value in mean], "std": [value / scale for value in std]}
+    try:
+        return {"mean": [value / scale for value in mean], "std": [value / scale for value in std]}
+    except (TypeError, ZeroDivisionError):
+        return {"mean": mean, "std": std}
 
 
 def _labels(names: object) -> tuple[str, ...]:

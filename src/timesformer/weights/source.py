@@ -53,16 +53,18 @@ def understand(raw: Raw, size: int | tuple[int, int] | None = None) -> Source:
     """
     if raw.description:
         return _ours(raw)
+    heads: int | None = None
     if raw.container == "arrays":
         if not image.is_jax(raw.tensors):
             raise WeightsError(f"{raw.path} holds arrays that are no vision transformer's; give another file.")
-        raw = replace(raw, tensors=image.from_jax(raw.tensors), config={"heads": image.jax_heads(raw.tensors)})
+        heads = image.jax_heads(raw.tensors)
+        raw = replace(raw, tensors=image.from_jax(raw.tensors))
     tensors, layout = _plain_names(raw)
     is_image = _is_image(raw, tensors, layout)
     notes: tuple[str, ...] = ()
     if is_image:
         tensors, notes = image.without_distillation(tensors)
-    stated = _stated(raw, layout, is_image)
+    stated = Settings(heads=heads, clip=image.timm_clip(raw.config)) if is_image else _stated(raw, layout)
     scheme = stated.scheme or convert.infer_scheme(tensors, layout)
     depth = convert.depth(tensors, layout)
     renamed, extra = convert.rename(tensors, convert.table(layout, scheme), depth)
@@ -131,10 +133,8 @@ def _is_image(raw: Raw, tensors: Mapping[str, Tensor], layout: Layout) -> bool:
     return layout == "mmaction2" and not any(name.startswith("backbone.") for name in raw.tensors)
 
 
-def _stated(raw: Raw, layout: Layout, is_image: bool) -> Settings:
-    """Everything that lies beside the tensors and says something about them."""
-    if is_image:
-        return Settings(heads=raw.config.get("heads"), clip=image.timm_clip(raw.config))
+def _stated(raw: Raw, layout: Layout) -> Settings:
+    """Everything that lies beside a video model's tensors and says something about them."""
     if layout == "huggingface":
         return settings.from_hugging_face(raw.config, raw.processor, str(raw.path))
     if layout == "mmaction2":
