@@ -174,11 +174,14 @@ def test_one_coloured_frames_survive_equalize_and_autocontrast() -> None:
     assert torch.equal(augment.autocontrast(flat), flat)
 
 
-def test_a_fade_stays_a_fade() -> None:
-    fade = torch.cat([picture() * share for share in (0.2, 0.6, 1.0)])
-    for change in (augment.autocontrast, augment.equalize, lambda frames: augment.contrast(frames, 0.5)):
-        means = change(fade).mean((1, 2, 3))
-        assert means[0] < means[1] < means[2]
+@pytest.mark.parametrize(
+    "change", [augment.autocontrast, augment.equalize, lambda frames: augment.contrast(frames, 0.5)]
+)
+def test_a_clip_changes_like_its_frames_side_by_side_so_a_fade_stays_a_fade(
+    change: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    fade = [picture() * share for share in (0.2, 0.6, 1.0)]
+    torch.testing.assert_close(torch.cat(list(change(torch.cat(fade)).split(1)), -1), change(torch.cat(fade, -1)))
 
 
 @pytest.mark.parametrize("degrees", [-30.0, -7.0, 0.0, 12.5, 90.0])
@@ -194,7 +197,7 @@ def test_rotation_agrees_with_pillow(degrees: float) -> None:
         ("shear_x", 0.6, (1, 0.18, 0, 0, 1, 0)),
         ("shear_y", -1.0, (1, 0, 0, -0.3, 1, 0)),
         ("translate_x", 0.5, (1, 0, -18, 0, 1, 0)),  # 150 / 331 * 80 / 2 = 18.1 px to the right
-        ("translate_y", -1.0, (1, 0, 0, 0, 1, 27)),
+        ("translate_y", -0.8, (1, 0, 0, 0, 1, 21)),  # 21.75 px up, whole pixels only
     ],
 )
 def test_shears_and_shifts_agree_with_pillow(name: str, amount: float, matrix: tuple[float, ...]) -> None:
