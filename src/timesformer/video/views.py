@@ -31,9 +31,9 @@ def read_views(
     start: float | None = None,
     end: float | None = None,
 ) -> Tensor:
-    """Model input of a video, or of its stretch from ``start`` to ``end`` seconds: float ``(clips * crops, t, c, s, s)``.
+    """Model input of a video, or of its stretch from ``start`` to ``end`` seconds.
 
-    View i is crop ``i % crops`` of clip ``i // crops``. Frames are decoded at full size, because shrinking bytes twice
+    Float ``(clips * crops, t, c, s, s)``; view i is crop ``i % crops`` of clip ``i // crops``. Frames are decoded at full size, because shrinking bytes twice
     would change the pixels. Raises :class:`timesformer.video.reader.VideoError`.
     """
     info = reader.info(path)
@@ -46,7 +46,7 @@ def read_views(
 
 
 def stretch(info: VideoInfo, start: float | None, end: float | None) -> tuple[int, int]:
-    """First frame and number of frames of the stretch from ``start`` to ``end`` in seconds; None is the video's own end.
+    """First frame and number of frames of the stretch from ``start`` to ``end`` seconds; None is the video's own.
 
     Its frames are those whose time lies in the stretch, so stretches that touch share none; a stretch shorter than a
     frame has the one shown. What reaches beyond the video is cut off. Raises :class:`VideoError` where the video ends
