@@ -136,7 +136,8 @@ def test_clips_that_do_not_fit_are_refused_with_value_rule_and_remedy(clips: Ten
 
 
 def test_a_model_starts_as_the_paper_says() -> None:
-    model = TimeSformer(ModelConfig(depth=2))
+    torch.manual_seed(0)
+    model = TimeSformer(ModelConfig(depth=2, width=384, heads=6))
     seen = set()
     for name, parameter in model.named_parameters():
         values = parameter.detach()
@@ -157,11 +158,11 @@ def test_a_model_starts_as_the_paper_says() -> None:
     assert seen == {"silent", "patch", "norm", "linear", "class_token", "position"}
 
 
-def test_the_time_embedding_and_extra_linears_start_like_other_parts_when_nothing_was_learned_before() -> None:
+def test_the_time_embedding_and_extra_linears_start_to_speak_when_nothing_was_learned_before() -> None:
     for scheme, extras in (("divided", 1), ("local_global", 1), ("axial", 2)):
-        model = TimeSformer(ModelConfig(scheme=scheme, start="scratch", depth=1))
+        model = TimeSformer(ModelConfig(scheme=scheme, start="scratch", depth=1, width=384, heads=6))
         weights = [value for name, value in model.named_parameters() if name.endswith("extra.weight")]
-        assert [value.std().item() for value in weights] == pytest.approx([0.02] * extras, rel=0.1)
+        assert len(weights) == extras and all(0.01 < value.std() < 0.1 for value in weights)
         assert model.embedding.time is not None and model.embedding.time.std() > 0.1
 
 
