@@ -117,13 +117,15 @@ def read(path: str | Path) -> Checkpoint:
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and text notes of a safetensors file; raises :class:`WeightsError` if it can't be read."""
+    """Tensors and text notes of a safetensors file; raises :class:`WeightsError` if it can't be read.
+
+    The tensors may be views of the file: copy them (as :func:`build` does) before the file can change.
+    """
     if not Path(path).is_file():
         raise WeightsError(f"{path} does not exist or is not a file; check the path.")
     try:
         with safe_open(str(path), framework="pt") as file:
-            # A copy: the tensors would otherwise change with the file under them.
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path} is not a whole safetensors file ({error!s:.120}); get the file again.") from error
 
