@@ -1,232 +1,186 @@
-"""Evaluation: a model and videos in, one row of scores for each video and the numbers that follow from them out."""
+"""Evaluation: a checkpoint and a table of videos in, the numbers that follow from the scores out, and onto disk."""
 
-import math
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
 
-from timesformer import metrics
-from timesformer.config import ClipConfig, Task, require
-from timesformer.data.items import Item
-from timesformer.metrics import Fusion
-from timesformer.video.reader import VideoError
-from timesformer.video.sampling import Placement
-from timesformer.video.views import noting_damage, read_views
+from timesformer import charts, metrics
+from timesformer.config import Task
+from timesformer.data.items import DataError, some
+from timesformer.data.manifest import Manifest
+from timesformer.metrics import Classification, Multilabel, Regression
+from timesformer.scoring import Scores, Scoring, forward, score_videos
+from timesformer.weights.checkpoint import Checkpoint, whole
 
+__all__ = ["Evaluation", "Scores", "Scoring", "evaluate", "forward", "measure", "score_videos", "write"]
 
-@dataclass(frozen=True)
-class Scoring:
-    """How videos are turned into scores: the views, how they are put together, and how the machine is used."""
-
-    clips: int = 1
-    """Temporal clips per video."""
-    crops: int = 3
-    """Spatial crops per clip: 1 or 3."""
-    placement: Placement = "middle"
-    """Where clips lie: spread over the video, or where the released code puts them."""
-    fusion: Fusion = "scores"
-    """Average the views' scores, or their logits (ranks as the sum of logits in the released code)."""
-    precision: torch.dtype | None = None
-    """Type of autocast, such as torch.bfloat16; None computes in the model's own."""
-    batch: int = 8
-    """Views per forward pass."""
-    workers: int = -1
-    """Decoding processes; -1 takes one for each core, 0 decodes in between."""
-
-    def __post_init__(self) -> None:
-        require(self.clips >= 1, f"clips is {self.clips}; it must be at least 1.")
-        require(self.crops in (1, 3), f"crops is {self.crops}; it must be 1 or 3.")
-        require(self.batch >= 1, f"batch is {self.batch}; it must be at least 1.")
-        require(self.workers >= -1, f"workers is {self.workers}; it must be -1 (one for each core) or at least 0.")
-
-    @property
-    def views(self) -> int:
-        """Views per video."""
-        return self.clips * self.crops
+DIGITS = 6
+"""Decimals of the scores in results.json."""
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Scores of every video that could be read, in the order of the items, and what is to be said of the others."""
+class Evaluation:
+    """What a checkpoint achieves on the videos of a split."""
 
-    items: tuple[Item, ...]
-    """The videos that were scored."""
-    scores: Tensor
-    """One row for each: (n, classes), float32 on the CPU."""
-    failed: tuple[tuple[str, str], ...]
-    """Key and reason of each video that could not be read."""
-    damaged: tuple[tuple[str, str], ...]
-    """Key and trouble of each video that was scored although part of it does not decode."""
+    numbers: Classification | Multilabel | Regression
+    scores: Scores
+    targets: Tensor
+    """What the data set says: class numbers (n,), or floats (n, outputs)."""
+    labels: tuple[str, ...]
+    """Name of each output."""
+    task: Task
+    split: str
+    scoring: Scoring
+    about: str
+    """Where the weights come from."""
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys of the videos that were scored."""
-        return tuple(item.key for item in self.items)
+    def failed_share(self) -> float:
+        """Share of the videos that could not be read; the numbers are those of the others."""
+        failed = len(self.scores.failed)
+        return failed / (failed + len(self.scores.items))
 
 
-@dataclass
-class _Found:
-    """What came of videos so far, by their number in the list of items."""
+def measure(scores: Scores, manifest: Manifest) -> Classification | Multilabel | Regression:
+    """The numbers that follow from the scores of a table's videos; raises :class:`DataError` where there are none."""
+    if not scores.items:
+        reasons = some([f"{key} ({reason})" for key, reason in scores.failed])
+        raise DataError(f"none of the {len(scores.failed)} videos can be read: {reasons}; check the files.")
+    targets = _targets(scores, manifest)
+    if manifest.task == "regression":
+        return metrics.regression(scores.scores, targets)
+    if manifest.task == "multilabel":
+        return metrics.multilabel(scores.scores, targets)
+    return metrics.classification(scores.scores, targets)
 
-    rows: dict[int, Tensor] = field(default_factory=dict)
-    failed: dict[int, str] = field(default_factory=dict)
-    damaged: dict[int, str] = field(default_factory=dict)
 
-
-def score_videos(
-    model: nn.Module,
-    items: Sequence[Item],
-    clip: ClipConfig,
-    scoring: Scoring,
+def evaluate(
+    checkpoint: Checkpoint,
+    manifest: Manifest,
+    scoring: Scoring | None = None,
     *,
-    task: Task = "classes",
+    split: str = "test",
+    device: torch.device | str | None = None,
     progress: Callable[[int], None] = lambda done: None,
-) -> Scores:
-    """Score every video on the device of the model, which is in evaluation mode meanwhile.
+) -> Evaluation:
+    """Measure a checkpoint on the videos of a split; "test" is "val" where the table has no test videos.
 
-    Classes get the softmax of the logits, several labels the sigmoid, numbers stay; each averaged over the views.
-    ``progress`` is told how many videos of this process are done. Where ``torch.distributed`` is initialised, all
-    processes must call this with the same items: each scores its share, and all return all scores.
+    Unless told otherwise a video is seen as in the paper: one clip, three crops. The model is moved to ``device`` if
+    one is given. The table must have been read with the checkpoint's labels. Raises :class:`DataError` where it has
+    others, or where no video can be read.
     """
-    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    found = _Found()
-    training = model.training
-    model.eval()
-    try:
-        for part, logits in _forwards(
-            model, _Videos(items, clip, scoring, range(rank, len(items), processes)), processes
-        ):
-            if part.numbers:
-                fused = metrics.fuse(logits.unflatten(0, (-1, scoring.views)), task, scoring.fusion)
-                found.rows.update(zip(part.numbers, fused.unbind(), strict=True))
-            found.failed.update(part.failed)
-            found.damaged.update(part.damaged)
-            progress(len(found.rows) + len(found.failed))
-    finally:
-        model.train(training)
-    return _gathered(items, found, processes)
-
-
-def forward(model: nn.Module, clips: Tensor, *, batch: int, precision: torch.dtype | None = None) -> Tensor:
-    """Logits of normalised clips, ``batch`` at a time on the device of the model: (v, t, c, h, w) -> (v, classes).
-
-    Nothing is kept for gradients; the result is float32 on the CPU.
-    """
-    device = next(model.parameters()).device
-    with torch.no_grad(), torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-        parts = [model(part.to(device, non_blocking=True)).float() for part in clips.split(batch)]
-    return torch.cat(parts).cpu()
-
-
-@dataclass(frozen=True)
-class _Views:
-    """The views of some videos, as many in a row for each of ``numbers``, and what is to be said of the others."""
-
-    numbers: tuple[int, ...]
-    clips: Tensor
-    failed: dict[int, str]
-    damaged: dict[int, str]
-
-    def pin_memory(self) -> "_Views":
-        return _Views(self.numbers, self.clips.pin_memory(), self.failed, self.damaged)
-
-
-class _Videos(Dataset[_Views]):
-    """Views of this process's share of the items, or the reason why there are none."""
-
-    def __init__(self, items: Sequence[Item], clip: ClipConfig, scoring: Scoring, share: Sequence[int]) -> None:
-        self.items, self.clip, self.scoring, self.share = items, clip, scoring, share
-
-    def __len__(self) -> int:
-        return len(self.share)
-
-    def __getitem__(self, place: int) -> _Views:
-        number, scoring = self.share[place], self.scoring
-        item = self.items[number]
-        try:
-            with noting_damage() as notes:
-                clips = read_views(
-                    item.path,
-                    self.clip,
-                    clips=scoring.clips,
-                    crops=scoring.crops,
-                    placement=scoring.placement,
-                    start=item.start,
-                    end=item.end,
-                )
-        except VideoError as error:
-            return _Views((), self.blank(0), {number: error.reason}, {})
-        return _Views((number,), clips, {}, {number: "; ".join(notes)} if notes else {})
-
-    def blank(self, count: int) -> Tensor:
-        """Views that show nothing."""
-        return torch.zeros(count, self.clip.frames, 3, self.clip.size, self.clip.size)
-
-
-def _forwards(model: nn.Module, videos: _Videos, processes: int) -> Iterator[tuple[_Views, Tensor]]:
-    """Views with their logits.
-
-    All processes make equally many forward passes, on blanks where videos fail or one process has fewer of them: with
-    sharded parameters every pass waits for the others.
-    """
-    scoring = videos.scoring
-    together = max(scoring.batch // scoring.views, 1)
-    passes = math.ceil(together * scoring.views / scoring.batch)
-    steps = math.ceil(math.ceil(len(videos.items) / processes) / together)
-    parts = iter(_loader(videos, together, pin=next(model.parameters()).is_cuda))
-    for _ in range(steps):
-        part = next(parts, _Views((), videos.blank(0), {}, {}))
-        logits = [forward(model, part.clips, batch=scoring.batch, precision=scoring.precision)] if part.numbers else []
-        if processes > 1:
-            for _ in range(passes - math.ceil(len(part.clips) / scoring.batch)):
-                forward(model, videos.blank(1), batch=1, precision=scoring.precision)
-        yield part, logits[0] if logits else torch.empty(0)
-
-
-def _loader(videos: _Videos, together: int, *, pin: bool) -> DataLoader[_Views]:
-    workers = videos.scoring.workers
-    if workers < 0:
-        workers = min(len(os.sched_getaffinity(0)), math.ceil(len(videos) / together))
-    return DataLoader(
-        videos,
-        batch_size=together,
-        num_workers=workers,
-        collate_fn=_together,
-        pin_memory=pin,
-        worker_init_fn=_one_thread,
+    _check(checkpoint, manifest)
+    scoring = scoring or Scoring()
+    items = manifest.of(split)
+    model = checkpoint.model if device is None else checkpoint.model.to(device)
+    scores = score_videos(model, items, checkpoint.clip, scoring, task=checkpoint.task, progress=progress)
+    return Evaluation(
+        numbers=measure(scores, manifest),
+        scores=scores,
+        targets=_targets(scores, manifest),
+        labels=manifest.labels,
+        task=manifest.task,
+        split=split if split in ("all", *manifest.splits) else "val",
+        scoring=scoring,
+        about=checkpoint.about,
     )
 
 
-def _together(parts: list[_Views]) -> _Views:
-    return _Views(
-        numbers=tuple(number for part in parts for number in part.numbers),
-        clips=torch.cat([part.clips for part in parts]),
-        failed={number: reason for part in parts for number, reason in part.failed.items()},
-        damaged={number: note for part in parts for number, note in part.damaged.items()},
-    )
+def write(evaluation: Evaluation, folder: Path) -> None:
+    """Write results.json with the numbers and each video's scores, broken.csv and, for classes, confusion.png.
+
+    Each file appears whole or not at all.
+    """
+    with whole(folder / "results.json") as path:
+        path.write_text(json.dumps(_results(evaluation), ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    with whole(folder / "broken.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "reason"])
+        table.writerows(evaluation.scores.failed)
+    if isinstance(evaluation.numbers, Classification):
+        charts.confusion(evaluation.numbers.confusion.numpy(), evaluation.labels, folder / "confusion.png")
 
 
-def _one_thread(_: int) -> None:
-    torch.set_num_threads(1)
+def _targets(scores: Scores, manifest: Manifest) -> Tensor:
+    return torch.tensor([manifest.target(item) for item in scores.items])
 
 
-def _gathered(items: Sequence[Item], found: _Found, processes: int) -> Scores:
-    """Everything that all processes found, in the order of the items."""
-    everything = [found]
-    if processes > 1:
-        everything = [found] * processes
-        dist.all_gather_object(everything, found)
-    rows = {number: row for each in everything for number, row in each.rows.items()}
-    failed = {number: reason for each in everything for number, reason in each.failed.items()}
-    damaged = {number: note for each in everything for number, note in each.damaged.items()}
-    return Scores(
-        items=tuple(items[number] for number in sorted(rows)),
-        scores=torch.stack([rows[number] for number in sorted(rows)]) if rows else torch.empty(0, 0),
-        failed=tuple((items[number].key, failed[number]) for number in sorted(failed)),
-        damaged=tuple((items[number].key, damaged[number]) for number in sorted(damaged)),
-    )
+def _check(checkpoint: Checkpoint, manifest: Manifest) -> None:
+    """Raise unless the table's targets are the checkpoint's outputs."""
+    if checkpoint.task != manifest.task:
+        raise DataError(
+            f"{manifest.source} was read for {manifest.task}, but the weights are for {checkpoint.task}; "
+            f"read it with task={checkpoint.task!r}."
+        )
+    if checkpoint.labels and checkpoint.labels != manifest.labels:
+        strange = [name for name in manifest.labels if name not in checkpoint.labels]
+        what = f"labels that the weights don't know ({some(strange)})" if strange else "other labels, or another order"
+        raise DataError(f"{manifest.source} has {what}; read it with labels=checkpoint.labels.")
+    if len(manifest.labels) != checkpoint.model.config.classes:
+        raise DataError(
+            f"{manifest.source} has {len(manifest.labels)} labels for the {checkpoint.model.config.classes} outputs of "
+            "the weights; read it with the names of all outputs, in their order (labels=...)."
+        )
+
+
+def _results(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything but the confusion matrix's picture, as JSON values."""
+    scores = evaluation.scores
+    named = evaluation.task == "classes"
+    videos = [
+        {
+            "path": key,
+            "target": evaluation.labels[target] if named else target,
+            "scores": [round(value, DIGITS) for value in row],
+        }
+        for key, target, row in zip(scores.keys, evaluation.targets.tolist(), scores.scores.tolist(), strict=True)
+    ]
+    return {
+        "split": evaluation.split,
+        "task": evaluation.task,
+        "weights": evaluation.about,
+        "scoring": asdict(evaluation.scoring) | {"precision": str(evaluation.scoring.precision or "as the weights")},
+        "numbers": _numbers(evaluation),
+        "failed_share": evaluation.failed_share,
+        "failed": [{"path": key, "reason": reason} for key, reason in scores.failed],
+        "damaged": [{"path": key, "reason": reason} for key, reason in scores.damaged],
+        "labels": evaluation.labels,
+        "videos": videos,
+    }
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, Any]:
+    """The numbers with labels in place of their numbers."""
+    numbers, labels = evaluation.numbers, evaluation.labels
+    if isinstance(numbers, Multilabel):
+        each = [
+            {"label": label, "count": count, "ap": ap}
+            for label, count, ap in zip(labels, numbers.counts, numbers.ap, strict=True)
+        ]
+        return {"videos": numbers.videos, "mean_ap": numbers.mean_ap, "loss": numbers.loss, "classes": each}
+    if isinstance(numbers, Regression):
+        mae = dict(zip(labels, numbers.mae, strict=True))
+        return {"videos": numbers.videos, "mean_mae": numbers.mean_mae, "mae": mae}
+    each = [
+        asdict(result)
+        | {
+            "label": labels[result.label],
+            "confused_with": None if result.confused_with is None else labels[result.confused_with],
+        }
+        for result in numbers.classes
+    ]
+    return {
+        "videos": numbers.videos,
+        "top1": numbers.top1,
+        "top5": numbers.top5,
+        "mean_class": numbers.mean_class,
+        "loss": numbers.loss,
+        "classes": each,
+        "confusion": numbers.confusion.tolist(),
+    }

@@ -1,0 +1,232 @@
+"""Scores: a model and videos in, one row for each video out, from any number of processes."""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from timesformer import metrics
+from timesformer.config import ClipConfig, Task, require
+from timesformer.data.items import Item
+from timesformer.metrics import Fusion
+from timesformer.video.reader import VideoError
+from timesformer.video.sampling import Placement
+from timesformer.video.views import noting_damage, read_views
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How videos are turned into scores: the views, how they are put together, and how the machine is used."""
+
+    clips: int = 1
+    """Temporal clips per video."""
+    crops: int = 3
+    """Spatial crops per clip: 1 or 3."""
+    placement: Placement = "middle"
+    """Where clips lie: spread over the video, or where the released code puts them."""
+    fusion: Fusion = "scores"
+    """Average the views' scores, or their logits (ranks as the sum of logits in the released code)."""
+    precision: torch.dtype | None = None
+    """Type of autocast, such as torch.bfloat16; None computes in the model's own."""
+    batch: int = 8
+    """Views per forward pass."""
+    workers: int = -1
+    """Decoding processes; -1 takes one for each core, 0 decodes in between."""
+
+    def __post_init__(self) -> None:
+        require(self.clips >= 1, f"clips is {self.clips}; it must be at least 1.")
+        require(self.crops in (1, 3), f"crops is {self.crops}; it must be 1 or 3.")
+        require(self.batch >= 1, f"batch is {self.batch}; it must be at least 1.")
+        require(self.workers >= -1, f"workers is {self.workers}; it must be -1 (one for each core) or at least 0.")
+
+    @property
+    def views(self) -> int:
+        """Views per video."""
+        return self.clips * self.crops
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of every video that could be read, in the order of the items, and what is to be said of the others."""
+
+    items: tuple[Item, ...]
+    """The videos that were scored."""
+    scores: Tensor
+    """One row for each: (n, classes), float32 on the CPU."""
+    failed: tuple[tuple[str, str], ...]
+    """Key and reason of each video that could not be read."""
+    damaged: tuple[tuple[str, str], ...]
+    """Key and trouble of each video that was scored although part of it does not decode."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the videos that were scored."""
+        return tuple(item.key for item in self.items)
+
+
+@dataclass
+class _Found:
+    """What came of videos so far, by their number in the list of items."""
+
+    rows: dict[int, Tensor] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    damaged: dict[int, str] = field(default_factory=dict)
+
+
+def score_videos(
+    model: nn.Module,
+    items: Sequence[Item],
+    clip: ClipConfig,
+    scoring: Scoring,
+    *,
+    task: Task = "classes",
+    progress: Callable[[int], None] = lambda done: None,
+) -> Scores:
+    """Score every video on the device of the model, which is in evaluation mode meanwhile.
+
+    Classes get the softmax of the logits, several labels the sigmoid, numbers stay; each averaged over the views.
+    ``progress`` is told how many videos of this process are done. Where ``torch.distributed`` is initialised, all
+    processes must call this with the same items: each scores its share, and all return all scores.
+    """
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    found = _Found()
+    training = model.training
+    model.eval()
+    try:
+        for part, logits in _forwards(
+            model, _Videos(items, clip, scoring, range(rank, len(items), processes)), processes
+        ):
+            if part.numbers:
+                fused = metrics.fuse(logits.unflatten(0, (-1, scoring.views)), task, scoring.fusion)
+                found.rows.update(zip(part.numbers, fused.unbind(), strict=True))
+            found.failed.update(part.failed)
+            found.damaged.update(part.damaged)
+            progress(len(found.rows) + len(found.failed))
+    finally:
+        model.train(training)
+    return _gathered(items, found, processes)
+
+
+def forward(model: nn.Module, clips: Tensor, *, batch: int, precision: torch.dtype | None = None) -> Tensor:
+    """Logits of normalised clips, ``batch`` at a time on the device of the model: (v, t, c, h, w) -> (v, classes).
+
+    Nothing is kept for gradients; the result is float32 on the CPU.
+    """
+    device = next(model.parameters()).device
+    with torch.no_grad(), torch.autocast(device.type, dtype=precision, enabled=precision is not None):
+        parts = [model(part.to(device, non_blocking=True)).float() for part in clips.split(batch)]
+    return torch.cat(parts).cpu()
+
+
+@dataclass(frozen=True)
+class _Views:
+    """The views of some videos, as many in a row for each of ``numbers``, and what is to be said of the others."""
+
+    numbers: tuple[int, ...]
+    clips: Tensor
+    failed: dict[int, str]
+    damaged: dict[int, str]
+
+    def pin_memory(self) -> "_Views":
+        return _Views(self.numbers, self.clips.pin_memory(), self.failed, self.damaged)
+
+
+class _Videos(Dataset[_Views]):
+    """Views of this process's share of the items, or the reason why there are none."""
+
+    def __init__(self, items: Sequence[Item], clip: ClipConfig, scoring: Scoring, share: Sequence[int]) -> None:
+        self.items, self.clip, self.scoring, self.share = items, clip, scoring, share
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def __getitem__(self, place: int) -> _Views:
+        number, scoring = self.share[place], self.scoring
+        item = self.items[number]
+        try:
+            with noting_damage() as notes:
+                clips = read_views(
+                    item.path,
+                    self.clip,
+                    clips=scoring.clips,
+                    crops=scoring.crops,
+                    placement=scoring.placement,
+                    start=item.start,
+                    end=item.end,
+                )
+        except VideoError as error:
+            return _Views((), self.blank(0), {number: error.reason}, {})
+        return _Views((number,), clips, {}, {number: "; ".join(notes)} if notes else {})
+
+    def blank(self, count: int) -> Tensor:
+        """Views that show nothing."""
+        return torch.zeros(count, self.clip.frames, 3, self.clip.size, self.clip.size)
+
+
+def _forwards(model: nn.Module, videos: _Videos, processes: int) -> Iterator[tuple[_Views, Tensor]]:
+    """Views with their logits.
+
+    All processes make equally many forward passes, on blanks where videos fail or one process has fewer of them: with
+    sharded parameters every pass waits for the others.
+    """
+    scoring = videos.scoring
+    together = max(scoring.batch // scoring.views, 1)
+    passes = math.ceil(together * scoring.views / scoring.batch)
+    steps = math.ceil(math.ceil(len(videos.items) / processes) / together)
+    parts = iter(_loader(videos, together, pin=next(model.parameters()).is_cuda))
+    for _ in range(steps):
+        part = next(parts, _Views((), videos.blank(0), {}, {}))
+        logits = [forward(model, part.clips, batch=scoring.batch, precision=scoring.precision)] if part.numbers else []
+        if processes > 1:
+            for _ in range(passes - math.ceil(len(part.clips) / scoring.batch)):
+                forward(model, videos.blank(1), batch=1, precision=scoring.precision)
+        yield part, logits[0] if logits else torch.empty(0)
+
+
+def _loader(videos: _Videos, together: int, *, pin: bool) -> DataLoader[_Views]:
+    workers = videos.scoring.workers
+    if workers < 0:
+        workers = min(len(os.sched_getaffinity(0)), math.ceil(len(videos) / together))
+    return DataLoader(
+        videos,
+        batch_size=together,
+        num_workers=workers,
+        collate_fn=_together,
+        pin_memory=pin,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _together(parts: list[_Views]) -> _Views:
+    return _Views(
+        numbers=tuple(number for part in parts for number in part.numbers),
+        clips=torch.cat([part.clips for part in parts]),
+        failed={number: reason for part in parts for number, reason in part.failed.items()},
+        damaged={number: note for part in parts for number, note in part.damaged.items()},
+    )
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _gathered(items: Sequence[Item], found: _Found, processes: int) -> Scores:
+    """Everything that all processes found, in the order of the items."""
+    everything = [found]
+    if processes > 1:
+        everything = [found] * processes
+        dist.all_gather_object(everything, found)
+    rows = {number: row for each in everything for number, row in each.rows.items()}
+    failed = {number: reason for each in everything for number, reason in each.failed.items()}
+    damaged = {number: note for each in everything for number, note in each.damaged.items()}
+    return Scores(
+        items=tuple(items[number] for number in sorted(rows)),
+        scores=torch.stack([rows[number] for number in sorted(rows)]) if rows else torch.empty(0, 0),
+        failed=tuple((items[number].key, failed[number]) for number in sorted(failed)),
+        damaged=tuple((items[number].key, damaged[number]) for number in sorted(damaged)),
+    )
