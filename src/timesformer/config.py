@@ -148,7 +148,9 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         low, high = self.jitter
-        require(1 <= low <= high, f"jitter is {self.jitter}; it must be two numbers of at least 1, the lower one first.")
+        require(
+            1 <= low <= high, f"jitter is {self.jitter}; it must be two numbers of at least 1, the lower one first."
+        )
         for name in ("colour", "erase"):
             require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must lie between 0 and 1.")
         require(0 <= self.magnitude <= 30, f"magnitude is {self.magnitude}; it must lie between 0 and 30.")
@@ -188,11 +190,13 @@ class OptimConfig:
     """Weigh each class by the inverse of its share, so rare classes count as much as common ones."""
     layer_decay: float = 1.0
     """Learning rate factor from each block to the one below it; 1 is off."""
+    repeats: int = 1
+    """Times that each clip is drawn per epoch, each time changed anew; makes epochs of small data sets worth a look."""
     ema: float = 0.0
     """Decay per step of an exponential average of the weights that is validated and saved instead; 0 is off."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "accumulate"):
+        for name in ("epochs", "batch", "accumulate", "repeats"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1.")
         require(self.lr > 0, f"lr is {self.lr}; it must be above 0.")
         require(
@@ -200,7 +204,9 @@ class OptimConfig:
             f"batch {self.batch} is not divisible by accumulate {self.accumulate}; choose a divisor of the batch.",
         )
         for name in ("momentum", "label_smoothing", "ema"):
-            require(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+            require(
+                0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be at least 0 and below 1."
+            )
         require(0 < self.layer_decay <= 1, f"layer_decay is {self.layer_decay}; it must be above 0 and at most 1.")
 
 

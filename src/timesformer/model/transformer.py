@@ -5,14 +5,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from timesformer.config import ModelConfig
-from timesformer.model import schemes
+from timesformer.model import schemes, start
 from timesformer.model.attention import GroupAttention
 from timesformer.model.embeddings import Embedding
 from timesformer.model.schemes import Grid
-
-# Spread of the time embedding when nothing was learned before. At the usual 0.02 it drowns in the patches,
-# and attention over time learns which frame is which only after thousands of steps, or never.
-SCRATCH_TIME_STD = 0.5
 
 
 class Block(nn.Module):
@@ -68,7 +64,10 @@ class TimeSformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.head = nn.Linear(config.width, config.classes)
-        self.initialise()
+        if config.start == "image":
+            start.like_image_model(self)
+        else:
+            start.from_scratch(self, self.head)
 
     def forward(self, clips: Tensor) -> Tensor:
         """Logits of normalised clips: (b, t, 3, h, w) -> (b, classes).
@@ -91,22 +90,3 @@ class TimeSformer(nn.Module):
             else:
                 tokens = block(tokens, grid)
         return self.norm(tokens[:, : -grid.tokens].mean(dim=1))
-
-    @torch.no_grad()
-    def initialise(self) -> None:
-        """Random weights as in the paper's code; the time parts as ``config.start`` says."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-        embedding = self.embedding
-        nn.init.trunc_normal_(embedding.class_token, std=0.02)
-        if embedding.position is not None:
-            nn.init.trunc_normal_(embedding.position, std=0.02)
-        if self.config.start == "scratch":
-            if embedding.time is not None:
-                nn.init.normal_(embedding.time, std=SCRATCH_TIME_STD)
-            return
-        for module in self.modules():
-            if isinstance(module, GroupAttention) and module.extra is not None:
-                nn.init.zeros_(module.extra.weight)

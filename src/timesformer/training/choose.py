@@ -1,0 +1,200 @@
+"""Settings that suit what the data shows and the machine has, so that `train DATA` needs no other word.
+
+What small data taught, measured on 48 to 4,000 clips with a model of width 128 and four blocks: linears drawn at the
+paper's 0.02 never left chance at this width, Xavier's rule learns within minutes; patches of 8 px at 48 px show the
+motion that patches of 16 px hide; more steps beat larger batches; whole videos in 8 segments beat short clips.
+"""
+
+import math
+import os
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from timesformer.config import AugmentConfig, ClipConfig, ModelConfig, OptimConfig, TrainConfig
+from timesformer.data.dataset import short_side
+from timesformer.data.items import Item
+from timesformer.data.manifest import Manifest
+from timesformer.video import reader, transforms
+from timesformer.video.reader import VideoError, VideoInfo
+from timesformer.weights.source import Source
+
+SIDES = re.compile(r"left|right|clock|ccw|cw(?![a-z])|rotat|turn|side|direction|east|west", re.IGNORECASE)
+"""Words in class names under which mirroring could change the class."""
+SAMPLE = 64
+"""Videos looked into, at most."""
+SHORT = 10.0
+"""Median duration in seconds up to which a video is taken as one action, seen whole."""
+STEPS_CPU, STEPS_GPU = 1500, 6000
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a few of the training videos show."""
+
+    seconds: float
+    """Median duration."""
+    frames: float
+    """Mean number of frames."""
+    aspect: float
+    """Mean of long side / short side."""
+    short_side: float
+    """Median short side in pixels."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A complete config, and why it is so."""
+
+    config: TrainConfig
+    reasons: tuple[str, ...]
+
+
+def survey(manifest: Manifest) -> Survey | None:
+    """Look into some of the training videos, evenly spread; None where none of them can be read."""
+    items = manifest.of("train")
+    some = items[:: math.ceil(len(items) / SAMPLE)]
+    seen = [found for found in map(_look, some) if found is not None]
+    if not seen:
+        return None
+    pixels = torch.cat([frames.transpose(0, 1).flatten(1) for _, frames in seen], dim=1).double() / 255
+    mean, std = pixels.mean(dim=1).tolist(), pixels.std(dim=1).clamp(min=0.02).tolist()
+    infos = [info for info, _ in seen]
+    return Survey(
+        seconds=statistics.median(info.duration for info in infos),
+        frames=statistics.mean(info.frames for info in infos),
+        aspect=statistics.mean(max(info.height, info.width) / min(info.height, info.width) for info in infos),
+        short_side=statistics.median(min(info.height, info.width) for info in infos),
+        mean=(round(mean[0], 4), round(mean[1], 4), round(mean[2], 4)),
+        std=(round(std[0], 4), round(std[1], 4), round(std[2], 4)),
+    )
+
+
+def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None) -> Chosen:
+    """Settings for these videos from nothing, or from weights to start from."""
+    seen = survey(manifest)
+    count, outputs = len(manifest.of("train")), len(manifest.labels)
+    reasons = [f"{count} training clips, {outputs} {'outputs' if manifest.task == 'regression' else 'classes'}"]
+    if source is None:
+        model, clip = _small(outputs, seen, gpu=gpu, reasons=reasons)
+        augment = AugmentConfig(jitter=(1.0, 1.18), flip=_may_flip(manifest, reasons), colour=0.2)
+        optim = OptimConfig(lr=5e-4, weight_decay=0.05, warmup=2, clip_grad=1.0, label_smoothing=0.1, batch=16)
+    else:
+        model = replace(source.config, classes=outputs, scheme="divided" if source.image else source.config.scheme)
+        clip = source.clip
+        augment = AugmentConfig(jitter=(1.0, 1.25), flip=_may_flip(manifest, reasons), colour=0.2)
+        lr = 5e-4 if model.width < 384 else 5e-5
+        optim = OptimConfig(
+            lr=lr, weight_decay=0.05, warmup=2, clip_grad=1.0, label_smoothing=0.1, batch=16, layer_decay=0.75
+        )
+        reasons.append(f"started from {source.name}: its clip settings, learning rate {lr:g}, lower blocks slower")
+    if manifest.task == "regression":
+        optim = replace(optim, label_smoothing=0.0)
+    elif _unequal(manifest.class_counts("train")):
+        optim = replace(optim, class_weights=True)
+        reasons.append("the largest class has over three times the clips of the smallest: classes are weighed alike")
+    optim = _paced(optim, count, STEPS_GPU if gpu else STEPS_CPU, reasons)
+    config = TrainConfig(model=model, clip=clip, augment=augment, optim=optim, task=manifest.task)
+    return Chosen(config, tuple(reasons))
+
+
+def settle(config: TrainConfig, manifest: Manifest, *, gpu: bool) -> TrainConfig:
+    """The config with every "auto" of the engine decided for this machine, as a run writes it down."""
+    engine = config.engine
+    if engine.precision == "auto":
+        engine = replace(engine, precision="bf16" if _fast_bf16(gpu) else "fp32")
+    if engine.cache == "auto":
+        engine = replace(engine, cache="on" if _fits(config, manifest) else "off")
+    if engine.workers < 0:
+        cores = len(os.sched_getaffinity(0))
+        # Without a GPU the model itself keeps the cores busy; cached frames need little work beside it
+        engine = replace(engine, workers=0 if engine.cache == "on" and not gpu else max(cores - 1, 1))
+    return replace(config, engine=engine)
+
+
+def _look(item: Item) -> tuple[VideoInfo, torch.Tensor] | None:
+    try:
+        info = reader.info(item.path)
+        frames = reader.read(item.path, [info.frames // 4, info.frames // 2, 3 * info.frames // 4])
+    except VideoError:
+        return None
+    return info, transforms.resize(frames, (32, 32)).round().byte()
+
+
+def _small(outputs: int, seen: Survey | None, *, gpu: bool, reasons: list[str]) -> tuple[ModelConfig, ClipConfig]:
+    """A narrow model with small patches, whole short videos, and pixels scaled to the data's own mean and spread."""
+    size, frames, width, depth, heads = (64, 16, 192, 6, 6) if gpu else (48, 8, 128, 4, 4)
+    model = ModelConfig(
+        frames=frames,
+        size=size,
+        patch=8,
+        width=width,
+        depth=depth,
+        heads=heads,
+        classes=outputs,
+        drop_path=0.0,
+        start="scratch",
+    )
+    reasons.append(f"from nothing: a small model (width {width}, {depth} blocks, patches of 8 px at {size} px)")
+    clip = ClipConfig(frames=frames, size=size)
+    if seen is None:
+        return model, clip
+    clip = replace(clip, mean=seen.mean, std=seen.std)
+    reasons.append(f"pixels scaled to the data's own mean {seen.mean} and spread {seen.std}")
+    if seen.seconds <= SHORT:
+        clip = replace(clip, sampling="segments")
+        reasons.append(f"videos last {seen.seconds:.1f} s: each is seen whole, in {frames} segments")
+    else:
+        reasons.append(
+            f"videos last {seen.seconds:.1f} s: clips of {clip.frames * clip.rate / clip.fps:.1f} s are cut from them"
+        )
+    return model, clip
+
+
+def _may_flip(manifest: Manifest, reasons: list[str]) -> bool:
+    sides = [name for name in manifest.labels if SIDES.search(name) or not re.search("[a-zA-Z]", name)]
+    if sides or manifest.task == "regression":
+        reasons.append(
+            f"no mirroring: {sides[0] if sides else 'a number'!r} may depend on the side (--augment.flip to allow)"
+        )
+        return False
+    reasons.append("half of the clips mirrored: no class name speaks of sides (--augment.no-flip to forbid)")
+    return True
+
+
+def _unequal(counts: Sequence[int]) -> bool:
+    present = [count for count in counts if count]
+    return max(present) > 3 * min(present)
+
+
+def _paced(optim: OptimConfig, clips: int, steps: int, reasons: list[str]) -> OptimConfig:
+    """As many epochs as make the steps, each of at least 40 so that validating after it is worth while."""
+    repeats = max(1, round(40 * optim.batch / clips))
+    per_epoch = max(clips * repeats // optim.batch, 1)
+    epochs = max(math.ceil(steps / per_epoch), 10)
+    reasons.append(
+        f"{epochs} epochs of {per_epoch} steps" + (f", each clip {repeats} times an epoch" if repeats > 1 else "")
+    )
+    return replace(optim, repeats=repeats, epochs=epochs)
+
+
+def _fast_bf16(gpu: bool) -> bool:
+    if gpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _fits(config: TrainConfig, manifest: Manifest) -> bool:
+    """Whether all frames at the training size take less than an eighth of the memory."""
+    seen = survey(manifest)
+    if seen is None:
+        return False
+    side = min(short_side(config) or seen.short_side, seen.short_side)
+    needed = len(manifest.of("train")) * seen.frames * 3 * side * side * seen.aspect
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return needed < memory / 8

@@ -1,0 +1,37 @@
+"""What a training minimises, one number for each clip."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from timesformer.config import OptimConfig, Task
+
+
+def dense_targets(targets: Tensor, classes: int) -> Tensor:
+    """Targets as floats (b, outputs): class numbers become one-hot rows, others stay."""
+    return F.one_hot(targets, classes).float() if targets.ndim == 1 else targets.float()
+
+
+def class_weights(counts: tuple[int, ...]) -> Tensor:
+    """Weight of each class: the inverse of its share, 1 on average over the clips; 0 for a class without clips."""
+    number = torch.tensor(counts, dtype=torch.float32)
+    present = (number > 0).sum()
+    return torch.where(number > 0, number.sum() / (present * number.clamp(min=1)), 0.0)
+
+
+def losses(logits: Tensor, targets: Tensor, task: Task, optim: OptimConfig, weights: Tensor | None = None) -> Tensor:
+    """Loss of each clip (b,), from logits and float targets (b, outputs).
+
+    Cross-entropy with label smoothing for one class per video, mean binary cross-entropy for any number of labels,
+    mean absolute error for numbers. ``weights`` (outputs,) weighs a clip by its class.
+    """
+    logits = logits.float()
+    if task == "regression":
+        return (logits - targets).abs().mean(dim=1)
+    if task == "multilabel":
+        each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return (each if weights is None else each * weights).mean(dim=1)
+    smoothed = targets * (1 - optim.label_smoothing) + optim.label_smoothing / targets.shape[1]
+    if weights is not None:
+        smoothed = smoothed * (targets @ weights)[:, None]
+    return -(smoothed * logits.log_softmax(dim=1)).sum(dim=1)

@@ -1,0 +1,69 @@
+"""The optimiser, its schedule, and the average of the weights."""
+
+import math
+import re
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from timesformer.config import ConfigError, OptimConfig
+
+EMBEDDINGS = ("class_token", "position", "time")
+
+
+def freeze(model: nn.Module, part: str) -> None:
+    """Stop the gradients of everything but the head, where ``part`` is "backbone"."""
+    if part == "backbone":
+        for name, value in model.named_parameters():
+            value.requires_grad_(name.startswith("head."))
+
+
+def build(model: nn.Module, optim: OptimConfig, *, depth: int) -> torch.optim.Optimizer:
+    """AdamW, or SGD with Nesterov momentum, over the parameters that learn.
+
+    Norms, biases and embeddings are not decayed unless ``decay_all``. With layer decay, block i of ``depth`` learns at
+    decay ** (depth - i) times the rate of the head, the embeddings one step slower than the first block.
+    """
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, value in model.named_parameters():
+        if value.requires_grad:
+            small = value.ndim < 2 or name.rsplit(".", 1)[-1] in EMBEDDINGS
+            decay = 0.0 if small and not optim.decay_all else optim.weight_decay
+            groups.setdefault((decay, optim.layer_decay ** _distance(name, depth)), []).append(value)
+    if not groups:
+        raise ConfigError("every parameter is frozen; leave the head free to learn.")
+    parts = [{"params": values, "weight_decay": decay, "scale": scale} for (decay, scale), values in groups.items()]
+    if optim.optimizer == "sgd":
+        return torch.optim.SGD(parts, lr=optim.lr, momentum=optim.momentum, nesterov=optim.momentum > 0)
+    return torch.optim.AdamW(parts, lr=optim.lr, betas=(optim.momentum, 0.98), fused=True)
+
+
+def _distance(name: str, depth: int) -> int:
+    """Blocks between a parameter and the head."""
+    block = re.search(r"blocks\.(\d+)\.", name)
+    if block:
+        return depth - int(block[1])
+    return depth + 1 if "embedding." in name else 0
+
+
+def rate(step: int, *, steps: int, per_epoch: int, optim: OptimConfig) -> float:
+    """Learning rate of a step counted from 0, of ``steps`` in all."""
+    warm = optim.warmup * per_epoch
+    if step < warm:
+        return optim.lr * (step + 1) / (warm + 1)
+    if optim.schedule == "steps":
+        return optim.lr * 0.1 ** sum(step >= epoch * per_epoch for epoch in optim.milestones)
+    return optim.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group its share of a learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["scale"]
+
+
+@torch.no_grad()
+def average(mean: list[Tensor], parameters: Iterable[Tensor], *, decay: float, step: int) -> None:
+    """Move an exponential average towards the parameters, faster at first: at most (step + 1) / (step + 10) is kept."""
+    torch._foreach_lerp_(mean, [value.detach() for value in parameters], 1 - min(decay, (step + 1) / (step + 10)))

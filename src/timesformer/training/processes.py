@@ -1,0 +1,127 @@
+"""One process or many: who this one is, how the model is shared, and how its whole state is collected."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from timesformer.config import EngineConfig
+from timesformer.model.transformer import TimeSformer
+
+FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that train together."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and talks."""
+        return self.rank == 0
+
+    def agree(self, flag: bool) -> bool:
+        """Whether any process raised the flag; every process gets the same answer."""
+        if self.size == 1:
+            return flag
+        value = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+        return bool(value.item())
+
+    def total(self, number: float) -> float:
+        """Sum over all processes."""
+        if self.size == 1:
+            return number
+        value = torch.tensor(number, device=self.device, dtype=torch.float64)
+        dist.all_reduce(value)
+        return float(value)
+
+    def collect(self, value: Any) -> list[Any]:
+        """The values of all processes, in the order of their ranks."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """Join the processes that ``torchrun`` started, with NCCL on GPUs and Gloo elsewhere; alone without it."""
+    cuda = torch.cuda.is_available()
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        yield World(0, 1, torch.device("cuda" if cuda else "cpu"))
+        return
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
+
+
+def share(model: TimeSformer, world: World, engine: EngineConfig) -> nn.Module:
+    """The model as this process trains it: whole, a DDP copy, or with every block's parameters sharded (FSDP2)."""
+    if world.size > 1 and engine.parallel == "fsdp":
+        for block in model.blocks:
+            fully_shard(block)
+        fully_shard(model)
+    if engine.compile:
+        model.compile()
+    if world.size > 1 and engine.parallel == "ddp":
+        return DistributedDataParallel(model)
+    return model
+
+
+@contextmanager
+def quiet(model: nn.Module, last: bool) -> Iterator[None]:
+    """Within it, gradients of all but the last part of a batch stay in this process."""
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(last)
+        yield
+        return
+    with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext():
+        yield
+
+
+def whole_tensor(value: Tensor) -> Tensor:
+    """A tensor with the shards of all processes; every process must ask for it."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def like(whole: Tensor, shard: Tensor) -> Tensor:
+    """A whole tensor, sharded over the processes as another one is."""
+    whole = whole.to(shard.device)
+    return distribute_tensor(whole, shard.device_mesh, shard.placements) if isinstance(shard, DTensor) else whole
+
+
+def whole_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights and optimiser state, whole and on the CPU, by parameter name; on the first process where sharded."""
+    weights, state = get_state_dict(model, optimizer, options=FULL)
+    return weights, dict(state)
+
+
+def restore(model: nn.Module, optimizer: torch.optim.Optimizer, weights: dict[str, Any], state: dict[str, Any]) -> None:
+    """Set what :func:`whole_state` collected, on any number of processes."""
+    set_state_dict(
+        model,
+        optimizer,
+        model_state_dict=weights,
+        optim_state_dict=state,  # type: ignore[arg-type]
+        options=StateDictOptions(full_state_dict=True),
+    )
