@@ -85,13 +85,14 @@ def _drawing(path: Path) -> Iterator["Figure"]:
 def _named_matrix(figure: "Figure", counts: NDArray[np.int64], names: Sequence[str]) -> None:
     """Every class by name on both sides, with counts in the cells while they have room."""
     side = max(3.0, 0.32 * len(names)) if len(names) <= COUNTED else 0.21 * len(names)
-    margin = 0.085 * max(len(name) for name in names) + 0.8
+    longest = 0.085 * max(len(name) for name in names)
+    margin = longest + 0.8
     figure.set_size_inches(side + margin + 0.9, side + margin)
     axes = figure.subplots()
     shares = _shares(counts)
     _colours(figure, axes, shares)
     size = 9 if len(names) <= COUNTED else 7
-    axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0, fontsize=size)
+    axes.set_xticks(range(len(names)), names, rotation=0 if longest < side / len(names) else 90, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
     if len(names) <= COUNTED:
         for row, column in zip(*np.nonzero(counts), strict=True):
@@ -121,8 +122,11 @@ def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _colours(figure: "Figure", axes: "Axes", shares: NDArray[np.float64]) -> None:
-    # Up to 400 cells a side: without interpolation, cells narrower than a pixel would vanish.
-    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="auto")
+    from matplotlib.colors import PowerNorm
+
+    # Counts say what small shares are; where there is no room for them, the colour has to show a video among thirty.
+    norm = PowerNorm(1.0 if len(shares) <= COUNTED else 0.5, vmin=0, vmax=1)
+    picture = axes.imshow(shares, cmap="Blues", norm=norm)
     axes.set_xlabel("taken for")
     axes.set_ylabel("class")
     figure.colorbar(picture, ax=axes, shrink=0.6, label="share of the class's videos")
@@ -144,7 +148,7 @@ def _finish(axes: "Axes", title: str) -> None:
 
     axes.set_title(title, loc="left")
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(color=GRID, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[1]:
