@@ -71,6 +71,8 @@ def write(
     options = {"bf": str(bframes), "g": str(gop)}
     if codec == "libx264":
         options |= {"preset": "veryfast", "sc_threshold": "0", "crf": "18"}
+    if codec == "libx265":
+        options |= {"x265-params": "log-level=none"}
     return encode(path, pictures, times, fps=fps, codec=codec, options=options, rotation=rotation)
 
 
@@ -84,7 +86,7 @@ def encode(
     options: dict[str, str] | None = None,
     rotation: int = 0,
 ) -> Path:
-    """Write pictures (h, w, 3) to be shown at ``times``, in seconds, with the encoder's own options; return the path."""
+    """Write pictures (h, w, 3) to be shown at ``times``, in seconds, with the encoder's own options."""
     rate = Fraction(fps).limit_denominator(1001)
     base = 1 / rate if codec in FRAME_CLOCKED else Fraction(1, TICKS)
     with av.open(str(path), "w") as container:

@@ -187,7 +187,7 @@ def _by_time(path: Path, packets: _Packets) -> Index:
     return Index(
         path=path,
         codec=packets.codec,
-        fps=_rate(times, packets.rate),
+        fps=_rate(times, packets),
         size=packets.size,
         times=times,
         pts=pts,
@@ -222,9 +222,10 @@ def _by_decoding(path: Path, packets: _Packets) -> Index:
 
 def _by_counting(path: Path, packets: _Packets, frames: int) -> Index:
     """Index a file whose frames have no usable times: they come out in order, and decoding times tell their rate."""
-    clock = np.sort(np.where(packets.dts == NO_TIME, packets.pts, packets.dts))
-    timed = clock[clock != NO_TIME]
-    fps = _rate((timed - timed[0]) * packets.tick if len(timed) == len(clock) else np.zeros(0), packets.rate)
+    clock = np.where(packets.dts == NO_TIME, packets.pts, packets.dts)
+    steps = np.diff(clock[clock != NO_TIME])
+    step = float(np.median(steps[steps > 0])) * packets.tick if (steps > 0).any() else 0.0
+    fps = _rate(np.arange(frames, dtype=np.float64) * step, packets)
     none = np.zeros(0, dtype=np.int64)
     return Index(
         path=path,
@@ -240,13 +241,13 @@ def _by_counting(path: Path, packets: _Packets, frames: int) -> Index:
     )
 
 
-def _rate(times: NDArray[np.float64], header: float) -> float:
-    """Frames a second: the header's where the times agree to 2 %, for it is free of rounding; else by the times."""
-    span = float(times[-1] - times[0]) if len(times) > 1 else 0.0
+def _rate(times: NDArray[np.float64], packets: _Packets) -> float:
+    """Frames a second: the header's where the times differ from it by their rounding only, else by the times."""
+    span = float(times[-1] - times[0])
     if span <= 0:
-        return header or FOLDER_FPS
-    measured = (len(times) - 1) / span
-    return header if abs(header - measured) <= 0.02 * measured else measured
+        return packets.rate or FOLDER_FPS
+    steps = len(times) - 1
+    return packets.rate if packets.rate and abs(steps / packets.rate - span) <= 2 * packets.tick else steps / span
 
 
 def _of_images(folder: Path) -> Index:

@@ -181,7 +181,7 @@ def _pixels(shot: Shot, reformatter: VideoReformatter, *, size: tuple[int, int])
 
 
 def _tell_damage(path: Path, given: dict[int, tuple[int, bool]]) -> None:
-    """Warn about frames that others stand in for, and about frames decoded since the last damage."""
+    """Warn about frames that others stand in for, and about frames decoded between damage and the next key frame."""
     lost = [number for number, (source, _) in given.items() if source != number]
     marked = [number for number, (source, clean) in given.items() if source == number and not clean]
     parts = []
@@ -189,7 +189,7 @@ def _tell_damage(path: Path, given: dict[int, tuple[int, bool]]) -> None:
         instead = _ranges(sorted({given[number][0] for number in lost}))
         parts.append(f"frames {_ranges(lost)} do not decode and frames {instead} stand in for them")
     if marked:
-        parts.append(f"frames {_ranges(marked)} follow damage and may show traces of it")
+        parts.append(f"frames {_ranges(marked)} lie near damage and may show traces of it")
     if parts:
         warnings.warn(f"{path}: {'; '.join(parts)}", DamagedVideoWarning, stacklevel=3)
 
