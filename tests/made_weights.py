@@ -55,6 +55,13 @@ def random_clips(config: ModelConfig = SMALL, frames: int | None = None) -> Tens
     return torch.randn(2, frames or config.frames, 3, *config.frame_size, generator=generator)
 
 
+def same_logits(left: nn.Module, right: nn.Module, config: ModelConfig = SMALL) -> bool:
+    """Whether two models give bit for bit the same logits."""
+    clips = random_clips(config)
+    with torch.no_grad():
+        return torch.equal(left(clips), right(clips))
+
+
 def official(model: TimeSformer) -> dict[str, Tensor]:
     """A model's tensors under the official names, without the ``model.`` prefix."""
     ours = model.state_dict()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from timesformer.config import ModelConfig
+from timesformer.config import ClipConfig, ModelConfig
 from timesformer.model import schemes
 from timesformer.model.embeddings import resize_position, resize_time
 from timesformer.model.transformer import TimeSformer
@@ -71,7 +71,7 @@ def fit(source: Source, config: ModelConfig, *, resize: Resize = "nearest") -> C
     new_head = "head.weight" in fitted.fresh
     return Checkpoint(
         model=model,
-        clip=replace(source.clip, frames=config.frames, size=min(config.frame_size)),
+        clip=_clip(source, config),
         labels=() if new_head else source.labels,
         task="classes" if new_head else source.task,
         about=source.about,
@@ -79,11 +79,22 @@ def fit(source: Source, config: ModelConfig, *, resize: Resize = "nearest") -> C
     )
 
 
+def _clip(source: Source, config: ModelConfig) -> ClipConfig:
+    """The source's clip settings, with the frames and size that a changed model asks for."""
+    clip = source.clip
+    if config.frames != source.config.frames:
+        clip = replace(clip, frames=config.frames)
+    if config.frame_size != source.config.frame_size:
+        clip = replace(clip, size=min(config.frame_size))
+    return clip
+
+
 def _refuse(source: Source, config: ModelConfig) -> None:
     """Raise if the wanted model differs in what can't be fitted."""
     for name in FIXED:
         have, want = getattr(source.config, name), getattr(config, name)
-        if have != want:
+        alike = have == want or (name == "mlp_ratio" and int(have * config.width) == int(want * config.width))
+        if not alike:
             raise WeightsError(
                 f"{source.name} has {name} {have} but {want} is wanted; weights can't be fitted to that: "
                 f"set {name} to {have}."

@@ -213,16 +213,23 @@ def _model(
             base,
             scheme=scheme,
             frames=frames,
-            size=pixels[0] if pixels[0] == pixels[1] else pixels,
+            size=base.size if pixels == base.frame_size else pixels[0] if pixels[0] == pixels[1] else pixels,
             patch=patch,
             width=width,
             depth=depth,
             heads=heads,
-            mlp_ratio=hidden / max(width, 1),
+            mlp_ratio=_mlp_ratio(hidden, width, base.mlp_ratio),
             classes=classes,
         ), guess
     except ConfigError as error:
         raise WeightsError(f"{source}: {error}") from error
+
+
+def _mlp_ratio(hidden: int, width: int, known: float) -> float:
+    """The ratio that gives a hidden width: the known one if it does, else the quotient, rounded up where it must be."""
+    quotient = hidden / width
+    candidates = (known, quotient, math.nextafter(quotient, math.inf))
+    return next((ratio for ratio in candidates if int(width * ratio) == hidden), quotient)
 
 
 def _grid(
