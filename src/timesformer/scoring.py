@@ -2,11 +2,13 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -73,7 +75,7 @@ class Scores:
 class _Found:
     """What came of videos so far, by their number in the list of items."""
 
-    rows: dict[int, Tensor] = field(default_factory=dict)
+    rows: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     damaged: dict[int, str] = field(default_factory=dict)
 
@@ -91,19 +93,20 @@ def score_videos(
 
     Classes get the softmax of the logits, several labels the sigmoid, numbers stay; each averaged over the views.
     ``progress`` is told how many videos of this process are done. Where ``torch.distributed`` is initialised, all
-    processes must call this with the same items: each scores its share, and all return all scores.
+    processes must call this with the same items and a whole model each, no shards: each scores its part of the
+    videos, and all return all scores.
     """
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    videos = _Videos(items, clip, scoring, range(rank, len(items), processes))
     found = _Found()
     training = model.training
     model.eval()
     try:
-        for part, logits in _forwards(
-            model, _Videos(items, clip, scoring, range(rank, len(items), processes)), processes
-        ):
+        for part in _loader(videos, pin=next(model.parameters()).is_cuda):
             if part.numbers:
+                logits = forward(model, part.clips, batch=scoring.batch, precision=scoring.precision)
                 fused = metrics.fuse(logits.unflatten(0, (-1, scoring.views)), task, scoring.fusion)
-                found.rows.update(zip(part.numbers, fused.unbind(), strict=True))
+                found.rows.update(zip(part.numbers, fused.numpy(), strict=True))
             found.failed.update(part.failed)
             found.damaged.update(part.damaged)
             progress(len(found.rows) + len(found.failed))
@@ -160,35 +163,13 @@ class _Videos(Dataset[_Views]):
                     end=item.end,
                 )
         except VideoError as error:
-            return _Views((), self.blank(0), {number: error.reason}, {})
+            blank = torch.empty(0, self.clip.frames, 3, self.clip.size, self.clip.size)
+            return _Views((), blank, {number: error.reason}, {})
         return _Views((number,), clips, {}, {number: "; ".join(notes)} if notes else {})
 
-    def blank(self, count: int) -> Tensor:
-        """Views that show nothing."""
-        return torch.zeros(count, self.clip.frames, 3, self.clip.size, self.clip.size)
 
-
-def _forwards(model: nn.Module, videos: _Videos, processes: int) -> Iterator[tuple[_Views, Tensor]]:
-    """Views with their logits.
-
-    All processes make equally many forward passes, on blanks where videos fail or one process has fewer of them: with
-    sharded parameters every pass waits for the others.
-    """
-    scoring = videos.scoring
-    together = max(scoring.batch // scoring.views, 1)
-    passes = math.ceil(together * scoring.views / scoring.batch)
-    steps = math.ceil(math.ceil(len(videos.items) / processes) / together)
-    parts = iter(_loader(videos, together, pin=next(model.parameters()).is_cuda))
-    for _ in range(steps):
-        part = next(parts, _Views((), videos.blank(0), {}, {}))
-        logits = [forward(model, part.clips, batch=scoring.batch, precision=scoring.precision)] if part.numbers else []
-        if processes > 1:
-            for _ in range(passes - math.ceil(len(part.clips) / scoring.batch)):
-                forward(model, videos.blank(1), batch=1, precision=scoring.precision)
-        yield part, logits[0] if logits else torch.empty(0)
-
-
-def _loader(videos: _Videos, together: int, *, pin: bool) -> DataLoader[_Views]:
+def _loader(videos: _Videos, *, pin: bool) -> DataLoader[_Views]:
+    together = max(videos.scoring.batch // videos.scoring.views, 1)
     workers = videos.scoring.workers
     if workers < 0:
         workers = min(len(os.sched_getaffinity(0)), math.ceil(len(videos) / together))
@@ -226,7 +207,7 @@ def _gathered(items: Sequence[Item], found: _Found, processes: int) -> Scores:
     damaged = {number: note for each in everything for number, note in each.damaged.items()}
     return Scores(
         items=tuple(items[number] for number in sorted(rows)),
-        scores=torch.stack([rows[number] for number in sorted(rows)]) if rows else torch.empty(0, 0),
+        scores=torch.from_numpy(np.stack([rows[number] for number in sorted(rows)])) if rows else torch.empty(0, 0),
         failed=tuple((items[number].key, failed[number]) for number in sorted(failed)),
         damaged=tuple((items[number].key, damaged[number]) for number in sorted(damaged)),
     )
