@@ -28,7 +28,9 @@ SAMPLE = 64
 """Videos looked into, at most."""
 SHORT = 10.0
 """Median duration in seconds up to which a video is taken as one action, seen whole."""
-STEPS_CPU, STEPS_GPU = 1500, 6000
+STEPS_PER_CLIP = 3
+"""Steps of a training from nothing for each clip, within the bounds below: what gesture clips took to be learned."""
+FEWEST_STEPS, MOST_STEPS = 500, 3000
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None) -> Ch
     elif _unequal(manifest.class_counts("train")):
         optim = replace(optim, class_weights=True)
         reasons.append("the largest class has over three times the clips of the smallest: classes are weighed alike")
-    optim = _paced(optim, count, STEPS_GPU if gpu else STEPS_CPU, reasons)
+    steps = min(max(STEPS_PER_CLIP * count, FEWEST_STEPS), MOST_STEPS)
+    optim = _paced(optim, count, steps * (4 if gpu else 1), reasons)
     config = TrainConfig(model=model, clip=clip, augment=augment, optim=optim, task=manifest.task)
     return Chosen(config, tuple(reasons))
 

@@ -1,0 +1,156 @@
+"""`timesformer convert`, `inspect`, `zoo`, `cost` and `recipes`: about models, without videos."""
+
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from timesformer.config import ModelConfig, Scheme
+
+
+def convert(
+    weights: tyro.conf.Positional[str],
+    out: tyro.conf.Positional[Path],
+    *,
+    to: Literal["native", "huggingface", "official"] = "native",
+    frames: int | None = None,
+    size: int | None = None,
+    scheme: Scheme | None = None,
+    resize: Literal["nearest", "smooth", "flat"] = "nearest",
+    labels: Path | None = None,
+) -> int:
+    """Write weights of any kind in another layout.
+
+    Args:
+        weights: A checkpoint of any kind, or a published name.
+        out: File to write, or folder for Hugging Face.
+        to: One file of ours, a folder for transformers, or the official .pyth.
+        frames: Frames per clip of the written model; embeddings are resized.
+        size: Frame size in pixels of the written model; embeddings are resized.
+        scheme: Attention scheme, to spread an image model to another one.
+        resize: Nearest as at run time, smooth (bicubic and linear), or flat as the official loader does.
+        labels: A file with the class names, a line each, for weights that come without.
+    """
+    from timesformer.weights import loading, writing
+
+    checkpoint = loading.load(weights, frames=frames, size=size, scheme=scheme, resize=resize, labels=labels)
+    if checkpoint.report:
+        print("\n".join(checkpoint.report.lines()))
+    notes = writing.write(checkpoint, out, to=to)
+    print(f"written: {out} ({to})")
+    for note in notes:
+        print(f"note: {note}")
+    return 0
+
+
+def inspect(weights: tyro.conf.Positional[str]) -> int:
+    """Say what a checkpoint holds: model, clip settings, classes, and what became of every tensor.
+
+    Args:
+        weights: A checkpoint of any kind, or a published name.
+    """
+    from timesformer.weights import loading
+
+    checkpoint = loading.load(weights)
+    if checkpoint.report:
+        print("\n".join(checkpoint.report.lines()))
+    for title, value in (("model", checkpoint.model.config), ("clip", checkpoint.clip)):
+        print(f"{title}: " + ", ".join(f"{name} {setting}" for name, setting in vars(value).items()))
+    names = ", ".join(checkpoint.labels[:10]) + (", ..." if len(checkpoint.labels) > 10 else "")
+    print(
+        f"{checkpoint.model.config.classes} outputs ({checkpoint.task})"
+        + (f": {names}" if names else ", without names")
+    )
+    if checkpoint.about:
+        print(checkpoint.about)
+    return 0
+
+
+def zoo() -> int:
+    """List the published checkpoints by name."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from timesformer.weights.zoo import PUBLISHED
+
+    table = Table("name", "data", "scheme", "frames", "px", "top-1", "top-5", "licence", "from")
+    for entry in PUBLISHED:
+        table.add_row(
+            entry.name,
+            entry.data,
+            entry.scheme,
+            str(entry.frames),
+            str(entry.size),
+            f"{entry.top1:.1f}",
+            "-" if entry.top5 is None else f"{entry.top5:.1f}",
+            entry.licence,
+            entry.hub or entry.file,
+        )
+    console = Console()
+    console.width = max(console.width, 200)
+    console.print(table)
+    return 0
+
+
+def cost(
+    *,
+    scheme: Scheme = "divided",
+    frames: int = 8,
+    size: int = 224,
+    patch: int = 16,
+    width: int = 768,
+    depth: int = 12,
+    heads: int = 12,
+    classes: int = 400,
+) -> int:
+    """Parameters, multiply-adds and memory of a model, by formula; multiply-adds as the paper counts them.
+
+    Args:
+        scheme: Attention scheme.
+        frames: Frames per clip.
+        size: Frame size in pixels.
+        patch: Side of a patch in pixels.
+        width: Width of a token.
+        depth: Number of blocks.
+        heads: Attention heads.
+        classes: Outputs.
+    """
+    from timesformer.model.cost import cost as count
+
+    config = ModelConfig(
+        scheme=scheme, frames=frames, size=size, patch=patch, width=width, depth=depth, heads=heads, classes=classes
+    )
+    found = count(config)
+    print(f"parameters          {found.parameters:,}")
+    giga = found.multiply_adds / 1e9
+    print(f"multiply-adds       {giga:,.2f} G per view ({3 * giga / 1e3:.2f} T for 3 views)")
+    for step, keys in found.keys:
+        print(f"keys per query      {keys:,} ({step})")
+    print(f"training memory     {found.activations / 2**30:.2f} GiB of activations per clip (estimate)")
+    print(f"  recomputing       {found.checkpointed / 2**30:.2f} GiB, with --engine.checkpointing")
+    return 0
+
+
+def recipes(name: tyro.conf.Positional[str] = "") -> int:
+    """List the recipes, or print one as TOML for `train --config`.
+
+    Args:
+        name: A recipe; all are listed without it.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from timesformer import configfile
+    from timesformer import recipes as table
+
+    if name:
+        found = table.recipe(name)
+        for title in ("description", "command", "hardware", "cost", "result"):
+            print(f"# {title}: {getattr(found, title)}")
+        print(configfile.to_toml(found.config))
+        return 0
+    shown = Table("name", "what", "hardware", "published")
+    for entry in table.RECIPES.values():
+        shown.add_row(entry.name, entry.description, entry.hardware, entry.result)
+    Console().print(shown)
+    return 0
