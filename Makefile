@@ -1,0 +1,36 @@
+.PHONY: demo test slow check format help
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:
+	@echo "make demo    generate videos, train, evaluate, predict, write demo/report.html (a few minutes)"
+	@echo "make test    run the tests"
+	@echo "make slow    run the tests that take longer, too"
+	@echo "make check   lint, types and tests, as CI does"
+	@echo "make format  format the code"
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed.')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(BIN)/.installed
+	$(BIN)/timesformer demo --out demo
+
+test: $(BIN)/.installed
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+slow: $(BIN)/.installed
+	$(BIN)/python -m pytest -n 2
+
+check: $(BIN)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+format: $(BIN)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
