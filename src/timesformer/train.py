@@ -1,26 +1,26 @@
 """Training, from a table of videos to a checkpoint."""
 
 import itertools
+import math
 import signal
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from timesformer.config import ConfigError, TrainConfig
 from timesformer.data import dataset
-from timesformer.data.dataset import Batch, Broken, TrainingClips, Video
-from timesformer.data.items import DataError, some
+from timesformer.data.dataset import Batch, Broken, TrainingClips
+from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
-from timesformer.training import processes, session
+from timesformer.training import processes, session, stopping
 from timesformer.training.advice import advice
 from timesformer.training.display import Display
 from timesformer.training.optimiser import average, rate, set_rate
 from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, State
-from timesformer.training.session import Session, TrainingError
+from timesformer.training.session import Session
+from timesformer.training.stopping import Stopped
 
 
 @dataclass(frozen=True)
@@ -42,101 +42,148 @@ def train(
     """Train a model on the table's training videos, validate it each epoch, and leave a run folder.
 
     The folder gets config.toml, metrics.jsonl, curves.png, best.safetensors, final.safetensors and last.pt, the state
-    that ``resume`` goes on from: a resumed run ends with the same weights as one that was never stopped. "auto"
-    settings must have been settled (:mod:`timesformer.training.choose`). Raises ConfigError, DataError or WeightsError
-    before any step where the pieces do not fit, and DataError where too many videos are broken.
+    that ``resume`` goes on from: a resumed run ends with the same weights as one that was never stopped. Ctrl-C or
+    SIGTERM saves the state and ends the training early. "auto" settings must have been settled
+    (:mod:`timesformer.training.choose`). Raises ConfigError, DataError or WeightsError before any step where the pieces
+    do not fit; DataError where too many videos are broken; TrainingError where the loss is no number; WeightsError
+    where the final checkpoint can't be written, which ``resume`` then tries again.
     """
-    with processes.joined() as world, _caught_signals() as caught:
+    alone = not processes.launched()
+    with processes.joined() as world, stopping.noted(show=world.first, insist=alone) as caught:
         run = RunFolder(out)
         display = display or Display(show=world.first)
-        _check(config, world)
+        _check(manifest, config, world)
+        run.check(config, resume=resume)
         validation = manifest.of("val")
         if world.first:
-            run.open(config, data=str(manifest.source), resume=resume)
+            run.open(config, data=str(manifest.source))
         with display:
-            clips, broken = _clips(manifest, config, display)
+            try:
+                clips = _clips(manifest, config, display, caught)
+            except Stopped:
+                return Outcome(run, (), (), caught[0])
             current = session.build(manifest, config, validation, world=world, run=run, display=display)
             state = session.resume(current) if resume else session.fresh(current)
-            state.found |= {video.key: video.reason for video in broken}
-            _run(current, state, clips, caught)
+            stopped = 0
+            try:
+                _run(current, state, clips, caught)
+                session.keep(current, session.snapshot(current, state), run.final)
+            except Stopped:
+                stopped = next(iter(caught), signal.SIGTERM)
+                session.save(current, state)
+                display.say(f"{signal.Signals(stopped).name}: stopped after step {state.done}, epoch {len(state.rows)}")
     videos = tuple(Broken(key, reason) for key, reason in state.found.items())
-    return Outcome(run, tuple(state.rows), videos, caught[0] if caught else 0)
+    return Outcome(run, tuple(state.rows), videos, stopped)
 
 
 def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]) -> None:
-    """All steps that are left, from the first or from where the state says."""
-    optim, world, display = current.config.optim, current.world, current.display
-    plan = [len(batch) for batch in _order(current.config, clips, epoch=0)]
+    """All that is left to do, from the start or from where the state says; raises Stopped between two steps."""
+    config, optim, world = current.config, current.config.optim, current.world
+    plan = [len(batch) for batch in _order(config, clips, epoch=0)]
     per_epoch, steps = len(plan), len(plan) * optim.epochs
     stream = _stream(current, clips, state.done, per_epoch)
-    display.begin("training", steps, state.done)
-    saved = started = time.monotonic()
-    waited, first = 0.0, state.done
-    while state.done < steps:
-        before = time.monotonic()
-        batch = next(stream)
-        waited += time.monotonic() - before
-        lr = rate(state.done, steps=steps, per_epoch=per_epoch, optim=optim)
-        set_rate(current.optimizer, lr)
-        loss = session.step(current, batch, expected=plan[state.done % per_epoch], number=state.done)
-        if state.average:
-            average(state.average, current.model.parameters(), decay=optim.ema, step=state.done)
-        state.done += 1
-        state.loss += loss
-        state.found |= {video.key: video.reason for video in batch.broken}
-        elapsed = time.monotonic() - started
-        speed = (state.done - first) * plan[0] / elapsed
-        display.step(done=state.done, loss=loss, lr=lr, clips_per_second=speed)
-        ended = state.done % per_epoch == 0
+    current.display.begin("training", steps, state.done)
+    saved = time.monotonic()
+    while len(state.rows) < optim.epochs:
+        ended = state.done == per_epoch * (len(state.rows) + 1)
         if ended:
-            row = {"epoch": state.done // per_epoch, "step": state.done, "lr": lr, "clips_per_second": speed}
-            _end_epoch(current, state, row | {"waited": waited / elapsed}, per_epoch, len(clips.items))
-            started, first, waited = time.monotonic(), state.done, 0.0
-        stop = world.agree(bool(caught))
-        if ended or stop or world.agree(time.monotonic() - saved > 60 * current.config.engine.save_minutes):
+            _end_epoch(current, state, per_epoch, caught)
+        else:
+            before = time.monotonic()
+            batch = next(stream)
+            state.waited += time.monotonic() - before
+            lr = rate(state.done, steps=steps, per_epoch=per_epoch, optim=optim)
+            set_rate(current.optimizer, lr)
+            loss = session.step(current, batch, expected=plan[state.done % per_epoch], number=state.done)
+            if state.average:
+                average(state.average, current.model.parameters(), decay=optim.ema, step=state.done)
+            _count(state, batch, loss)
+            state.seconds += time.monotonic() - before
+            speed = (state.done - len(state.rows) * per_epoch) * plan[0] / state.seconds
+            mean = loss / max(len(batch.clips), 1)
+            current.display.step(done=state.done, loss=mean, lr=lr, clips_per_second=speed)
+        stop, due, astray, spoiled = world.agree(
+            bool(caught) and len(state.rows) < optim.epochs,
+            time.monotonic() - saved > 60 * config.engine.save_minutes,
+            not math.isfinite(state.loss),
+            len(state.found) > config.engine.broken_share * len(clips.items),
+        )
+        if astray:
+            raise session.not_a_number(f"the loss of step {state.done}")
+        if spoiled:
+            session.share_found(current, state)
+            _check_broken(state.found, clips.items, config)
+        if stop:
+            raise Stopped
+        if ended or due:
             session.save(current, state)
             saved = time.monotonic()
-        if stop:
-            return
 
 
-def _end_epoch(current: Session, state: State, row: Row, per_epoch: int, clips: int) -> None:
-    """Validate, keep what is best, and write and say how it went."""
-    config, world, run = current.config, current.world, current.run
-    row["train_loss"] = world.total(state.loss) / per_epoch
-    if row["train_loss"] != row["train_loss"]:
-        raise TrainingError(
-            f"the loss is not a number after step {state.done}; lower --optim.lr, raise --optim.warmup, "
-            "or set --optim.clip-grad 1."
-        )
-    state.found = dict(itertools.chain.from_iterable(found.items() for found in world.collect(state.found)))
-    _check_broken(state.found, clips, config)
+def _count(state: State, batch: Batch, loss: float) -> None:
+    """Add a step to what the state says about its epoch."""
+    state.done += 1
+    state.loss += loss
+    state.clips += len(batch.clips)
+    state.found |= {video.key: video.reason for video in batch.broken}
+    state.damaged |= {video.key: video.reason for video in batch.damaged}
+
+
+def _end_epoch(current: Session, state: State, per_epoch: int, caught: list[int]) -> None:
+    """Validate, keep what is best, and write and say how it went; Stopped leaves the state as it was."""
+    config, world, display = current.config, current.world, current.display
+
+    def halt(_: int) -> None:
+        if world.agree(bool(caught))[0]:
+            raise Stopped
+
+    session.share_found(current, state)
+    _check_broken(state.found, current.manifest.of("train"), config)
     model = session.snapshot(current, state)
-    state.rows.append(row | {"broken": float(len(state.found))} | session.validate(current, model))
-    state.loss = 0.0
-    if session.better(config, state.rows):
-        session.keep(current, model, run.best)
-    if len(state.rows) == config.optim.epochs:
-        session.keep(current, model, run.final)
-    if world.first:
-        run.write(state.rows, state.found)
-        current.display.epoch(state.rows[-1], config.optim.epochs)
-        counts = current.manifest.class_counts("train") if config.task == "classes" else ()
-        for text in advice(state.rows, config, counts):
-            current.display.warn(text)
+    measures, failed = session.validate(current, model, progress=halt)
+    state.found |= failed
+    _check_broken(state.found, current.validation, config)
+    state.rows.append(_training_row(current, state, per_epoch) | measures)
+    state.loss, state.clips, state.seconds, state.waited = 0.0, 0, 0.0, 0.0
+    state.rows[-1]["best"] = float(session.better(config, state.rows) and session.keep_best(current, model))
+    session.report(current, state)
+    counts = current.manifest.class_counts("train") if config.task == "classes" else ()
+    for text in advice(state.rows, config, counts):
+        display.warn(text)
 
 
-def _clips(manifest: Manifest, config: TrainConfig, display: Display) -> tuple[TrainingClips, list[Broken]]:
-    """The training clips, decoded into memory where the config says so, and the videos found broken on the way."""
+def _training_row(current: Session, state: State, per_epoch: int) -> Row:
+    """What the epoch's steps say, over all processes."""
+    loss, clips = current.world.total(state.loss), current.world.total(state.clips)
+    seconds = max(state.seconds, 1e-9)
+    optim = current.config.optim
+    return {
+        "epoch": float(len(state.rows) + 1),
+        "step": float(state.done),
+        "lr": rate(state.done - 1, steps=per_epoch * optim.epochs, per_epoch=per_epoch, optim=optim),
+        "clips_per_second": clips / seconds,
+        "waited": state.waited / seconds,
+        "train_loss": loss / max(clips, 1),
+        "broken": float(len(state.found)),
+        "damaged": float(len(state.damaged)),
+    }
+
+
+def _clips(manifest: Manifest, config: TrainConfig, display: Display, caught: list[int]) -> TrainingClips:
+    """The training clips, decoded into memory where the config says so."""
     items = manifest.of("train")
     if config.engine.cache != "on":
-        return TrainingClips(manifest, items, config), []
+        return TrainingClips(manifest, items, config)
+
+    def progress() -> None:
+        if caught:
+            raise Stopped
+        display.advance()
+
     display.begin("decoding", len(items))
-    decoded = dataset.decode_all(items, config, progress=display.advance)
-    broken = [video for video in decoded if isinstance(video, Broken)]
-    _check_broken({video.key: video.reason for video in broken}, len(items), config)
-    pairs = [(item, video) for item, video in zip(items, decoded, strict=True) if isinstance(video, Video)]
-    return TrainingClips(manifest, [item for item, _ in pairs], config, cache=[video for _, video in pairs]), broken
+    decoded = dataset.decode_all(items, config, progress=progress)
+    _check_broken({video.key: video.reason for video in decoded if isinstance(video, Broken)}, items, config)
+    return TrainingClips(manifest, items, config, cache=decoded)
 
 
 def _order(config: TrainConfig, clips: TrainingClips, *, epoch: int) -> list[list[dataset.Place]]:
@@ -151,15 +198,18 @@ def _stream(current: Session, clips: TrainingClips, done: int, per_epoch: int) -
     config, world = current.config, current.world
     epochs = range(done // per_epoch, config.optim.epochs)
     orders = (batch for epoch in epochs for batch in _order(config, clips, epoch=epoch))
-    shares: Iterable[list[dataset.Place]] = (
-        batch[world.rank :: world.size] for batch in itertools.islice(orders, done % per_epoch, None)
-    )
+    shares = (batch[world.rank :: world.size] for batch in itertools.islice(orders, done % per_epoch, None))
     return dataset.batches(clips, shares, workers=config.engine.workers, pin=world.device.type == "cuda")
 
 
-def _check(config: TrainConfig, world: World) -> None:
+def _check(manifest: Manifest, config: TrainConfig, world: World) -> None:
     if config.engine.cache == "auto" or config.engine.precision == "auto" or config.engine.workers < 0:
         raise ConfigError("the engine has settings left to choose; settle them first (training.choose.settle).")
+    if manifest.task != config.task or len(manifest.labels) != config.model.classes:
+        raise ConfigError(
+            f"the config is for {config.task} with {config.model.classes} outputs, but {manifest.source} was read for "
+            f"{manifest.task} and has {len(manifest.labels)}; make task and model.classes agree with the data."
+        )
     parts = world.size * config.optim.accumulate
     if config.optim.batch % parts:
         raise ConfigError(
@@ -168,27 +218,14 @@ def _check(config: TrainConfig, world: World) -> None:
         )
 
 
-def _check_broken(found: dict[str, str], clips: int, config: TrainConfig) -> None:
+def _check_broken(found: dict[str, str], items: Sequence[Item], config: TrainConfig) -> None:
+    """Raise DataError where more of the items than the allowed share are among the videos found broken."""
+    broken = [f"{item.key} ({found[item.key]})" for item in items if item.key in found]
     share = config.engine.broken_share
-    if len(found) > share * clips:
-        names = some([f"{key} ({reason})" for key, reason in found.items()])
+    if len(broken) > share * len(items):
         raise DataError(
-            f"{len(found)} of {clips} training videos are broken, more than the allowed share of {share:g}: {names}; "
-            "mend or remove them, or raise --engine.broken-share."
+            f"{len(broken)} of {len(items)} {items[0].split} videos are broken, more than the allowed share of "
+            f"{share:g}: {some(broken)}; mend or remove them, or raise --engine.broken-share."
         )
-
-
-@contextmanager
-def _caught_signals() -> Iterator[list[int]]:
-    """Signals that ask to stop, collected instead of obeyed at once, so that the state can be saved first."""
-    caught: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        caught.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    if len(broken) == len(items):
+        raise DataError(f"all {len(items)} {items[0].split} videos are broken: {some(broken)}; mend them.")

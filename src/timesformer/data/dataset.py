@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.video import augment, reader, sampling
 from timesformer.video.reader import VideoError
-from timesformer.video.views import stretch
+from timesformer.video.views import noting_damage, stretch
 
 Place = tuple[int, int, int]
 """Epoch, repeat within the epoch, and position in the list of items."""
@@ -30,6 +31,19 @@ class Broken:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A clip with its target."""
+
+    key: str
+    clip: Tensor
+    """Normalised floats (t, c, h, w)."""
+    target: Tensor
+    """A class number, or floats (outputs,) for several labels and numbers to predict."""
+    damage: str = ""
+    """What does not decode of the video, where others of its frames stand in."""
+
+
+@dataclass(frozen=True)
 class Batch:
     """Clips that decoded, and the videos that did not."""
 
@@ -38,10 +52,13 @@ class Batch:
     targets: Tensor
     """Class numbers (b,), or floats (b, outputs) for several labels and numbers to predict."""
     broken: tuple[Broken, ...]
+    """Videos left out of the batch."""
+    damaged: tuple[Broken, ...] = ()
+    """Videos in the batch although part of them does not decode."""
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory, for copies to a GPU that don't wait."""
-        return Batch(self.clips.pin_memory(), self.targets.pin_memory(), self.broken)
+        return replace(self, clips=self.clips.pin_memory(), targets=self.targets.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,8 @@ class Video:
     frames: Tensor
     """uint8 (n, c, h, w) of the item's whole stretch."""
     fps: float
+    damage: str = ""
+    """What of it does not decode."""
 
 
 def order(count: int, *, epoch: int, repeats: int, batch: int, seed: int) -> list[list[Place]]:
@@ -65,41 +84,69 @@ def order(count: int, *, epoch: int, repeats: int, batch: int, seed: int) -> lis
     return [places[start * batch : (start + 1) * batch] for start in range(full)]
 
 
-class TrainingClips(Dataset[tuple[Tensor, Tensor] | Broken]):
-    """Random clips of training items: indexed by :data:`Place`, normalised float (t, c, s, s) with its target."""
+class TrainingClips(Dataset[Sample | Broken]):
+    """Random clips of training items, each with its target, indexed by :data:`Place`.
+
+    ``cache`` holds what :func:`decode_all` made of the items; without it their files are read each time.
+    """
 
     def __init__(
-        self, manifest: Manifest, items: Sequence[Item], config: TrainConfig, *, cache: Sequence[Video] | None = None
+        self,
+        manifest: Manifest,
+        items: Sequence[Item],
+        config: TrainConfig,
+        *,
+        cache: Sequence[Video | Broken] | None = None,
     ) -> None:
         self.items = items
         self.targets = [torch.tensor(manifest.target(item)) for item in items]
         self.config = config
         self.cache = cache
 
-    def __getitem__(self, place: Place) -> tuple[Tensor, Tensor] | Broken:
+    def __getitem__(self, place: Place) -> Sample | Broken:
         epoch, repeat, position = place
         generator = torch.Generator().manual_seed(mixed(self.config.engine.seed, epoch, repeat, position))
+        key = self.items[position].key
         try:
-            frames = self._frames(position, generator)
+            with noting_damage() as notes:
+                frames, damage = self._frames(position, generator)
         except VideoError as error:
-            return Broken(self.items[position].key, error.reason)
+            return Broken(key, error.reason)
         clip = augment.training_clip(frames, self.config.clip, self.config.augment, generator=generator)
-        return clip, self.targets[position]
+        path = f"{self.items[position].path}: "
+        return Sample(key, clip, self.targets[position], "; ".join(note.removeprefix(path) for note in notes) or damage)
 
-    def _frames(self, position: int, generator: torch.Generator) -> Tensor:
+    def batch(self, samples: Sequence[Sample | Broken]) -> Batch:
+        """What came of the places of a batch, put together."""
+        good = [sample for sample in samples if isinstance(sample, Sample)]
         clip = self.config.clip
+        blank = torch.empty(0, clip.frames, 3, clip.size, clip.size), self.targets[0][None][:0]
+        return Batch(
+            clips=torch.stack([sample.clip for sample in good]) if good else blank[0],
+            targets=torch.stack([sample.target for sample in good]) if good else blank[1],
+            broken=tuple(sample for sample in samples if isinstance(sample, Broken)),
+            damaged=tuple(Broken(sample.key, sample.damage) for sample in good if sample.damage),
+        )
+
+    def _frames(self, position: int, generator: torch.Generator) -> tuple[Tensor, str]:
+        """Frames of a random clip, uint8 (t, c, h, w), and the damage that is known without reading them."""
+        clip = self.config.clip
+        item = self.items[position]
         if self.cache is not None:
             video = self.cache[position]
-            return video.frames[sampling.training(len(video.frames), video.fps, clip, generator=generator)]
-        item = self.items[position]
+            if isinstance(video, Broken):
+                raise VideoError(item.path, video.reason)
+            return video.frames[
+                sampling.training(len(video.frames), video.fps, clip, generator=generator)
+            ], video.damage
         info = reader.info(item.path)
         first, count = stretch(info, item.start, item.end)
         numbers = first + sampling.training(count, info.fps, clip, generator=generator)
-        return reader.read(item.path, numbers, short_side=short_side(self.config))
+        return reader.read(item.path, numbers, short_side=short_side(self.config)), ""
 
 
 def batches(
-    clips: TrainingClips, places: Sequence[Sequence[Place]], *, workers: int, pin: bool = False
+    clips: TrainingClips, places: Iterable[Sequence[Place]], *, workers: int, pin: bool = False
 ) -> Iterator[Batch]:
     """Batches of clips in the given order, decoded by worker processes or, with 0 workers, here."""
     return iter(
@@ -107,9 +154,9 @@ def batches(
             clips,
             batch_sampler=places,  # type: ignore[arg-type]
             num_workers=workers,
-            collate_fn=_collate,
+            collate_fn=clips.batch,
             pin_memory=pin,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_as_worker,
         )
     )
 
@@ -124,7 +171,10 @@ def short_side(config: TrainConfig) -> int | None:
 def decode_all(
     items: Sequence[Item], config: TrainConfig, *, progress: Callable[[], None] = lambda: None
 ) -> list[Video | Broken]:
-    """Every item's frames at the training size, in order, for a data set that fits into memory."""
+    """Every item's frames at the training size, in order, for a data set that fits into memory.
+
+    ``progress`` is called in this thread after each item; what it raises ends the decoding.
+    """
 
     def one(item: Item) -> Video | Broken:
         try:
@@ -134,23 +184,39 @@ def decode_all(
             return Video(frames, info.fps)
         except VideoError as error:
             return Broken(item.key, error.reason)
+
+    decoded: list[Video | Broken] = []
+    # Warnings are caught here because the way they are caught is shared by all threads
+    with noting_damage() as notes, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        try:
+            for video in threads.map(one, items):
+                decoded.append(video)
+                progress()
         finally:
-            progress()
+            threads.shutdown(wait=False, cancel_futures=True)
+    damaged = {
+        position: note.removeprefix(f"{item.path}: ")
+        for note in notes
+        for position, item in enumerate(items)
+        if note.startswith(f"{item.path}: ") and isinstance(decoded[position], Video)
+    }
+    return [
+        replace(video, damage=damaged[position]) if isinstance(video, Video) and position in damaged else video
+        for position, video in enumerate(decoded)
+    ]
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        return list(threads.map(one, items))
+
+def fingerprint(manifest: Manifest, items: Sequence[Item]) -> str:
+    """A short text that another list of items, or other targets of them, would change."""
+    text = repr([(item.key, manifest.target(item)) for item in items])
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
-def _collate(samples: list[tuple[Tensor, Tensor] | Broken]) -> Batch:
-    good = [sample for sample in samples if not isinstance(sample, Broken)]
-    broken = tuple(sample for sample in samples if isinstance(sample, Broken))
-    if not good:
-        return Batch(torch.empty(0), torch.empty(0, dtype=torch.long), broken)
-    return Batch(torch.stack([clip for clip, _ in good]), torch.stack([target for _, target in good]), broken)
-
-
-def _one_thread(_: int) -> None:
+def _as_worker(_: int) -> None:
     torch.set_num_threads(1)
+    # A Ctrl-C is for the training, which ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def mixed(*numbers: int) -> int:

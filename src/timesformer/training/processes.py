@@ -33,13 +33,13 @@ class World:
         """Whether this is the process that writes and talks."""
         return self.rank == 0
 
-    def agree(self, flag: bool) -> bool:
-        """Whether any process raised the flag; every process gets the same answer."""
+    def agree(self, *flags: bool) -> tuple[bool, ...]:
+        """Whether any process raised each of the flags; every process gets the same answers."""
         if self.size == 1:
-            return flag
-        value = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(value, op=dist.ReduceOp.MAX)
-        return bool(value.item())
+            return flags
+        values = torch.tensor(flags, dtype=torch.float32, device=self.device)
+        dist.all_reduce(values, op=dist.ReduceOp.MAX)
+        return tuple(value > 0 for value in values.tolist())
 
     def total(self, number: float) -> float:
         """Sum over all processes."""
@@ -58,11 +58,16 @@ class World:
         return values
 
 
+def launched() -> bool:
+    """Whether ``torchrun``, or something like it, started this process as one of several."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
 @contextmanager
 def joined() -> Iterator[World]:
     """Join the processes that ``torchrun`` started, with NCCL on GPUs and Gloo elsewhere; alone without it."""
     cuda = torch.cuda.is_available()
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+    if not launched():
         yield World(0, 1, torch.device("cuda" if cuda else "cpu"))
         return
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")

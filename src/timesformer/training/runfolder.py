@@ -3,9 +3,10 @@
 import csv
 import json
 import os
+import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,12 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(path)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise SaveError(
             f"{path} could not be written ({error}); the previous one is kept. Is the disk full?"
         ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 @dataclass
@@ -45,13 +48,23 @@ class State:
     done: int = 0
     """Steps done."""
     loss: float = 0.0
-    """Sum of the losses of this epoch's steps."""
+    """Sum of the losses of this epoch's clips; while it runs, of those of this process."""
+    clips: int = 0
+    """Number of these clips."""
+    seconds: float = 0.0
+    """Time that this epoch's steps took."""
+    waited: float = 0.0
+    """Part of it spent waiting for clips."""
     rows: list[Row] = field(default_factory=list)
     """The metrics of the epochs before."""
     found: dict[str, str] = field(default_factory=dict)
     """Broken videos and why."""
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Videos used although part of them does not decode."""
     average: list[torch.Tensor] = field(default_factory=list)
     """Averaged weights in the order of the parameters; empty without averaging."""
+    data: str = ""
+    """Fingerprint of the training items, whose order the steps depend on."""
 
 
 class RunFolder:
@@ -67,14 +80,27 @@ class RunFolder:
         self.broken = path / "broken.csv"
         self.curves = path / "curves.png"
 
-    def open(self, config: TrainConfig, *, data: str, resume: bool) -> None:
-        """Make the folder and write the whole config into it; a folder with a run in it is only opened to resume."""
+    def check(self, config: TrainConfig, *, resume: bool) -> None:
+        """Raise ConfigError where a run would be overwritten, or resumed with settings that it was not begun with."""
         if self.last.exists() and not resume:
             raise ConfigError(
                 f"{self.path} holds a run already; go on with it (--resume), or choose another folder (--out)."
             )
+        if self.last.exists() and self.config.exists():
+            begun = configfile.from_toml(self.config.read_text(encoding="utf-8"))
+            changed = _differences(begun, replace(config, engine=replace(begun.engine, seed=config.engine.seed)))
+            if changed:
+                raise ConfigError(
+                    f"the run in {self.path} was begun with other settings ({', '.join(changed)}); resume it with its "
+                    "own, or start another from its weights (--init)."
+                )
+
+    def open(self, config: TrainConfig, *, data: str) -> None:
+        """Make the folder, write the whole config into it, and remove what an earlier process left half written."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if not resume or not self.config.exists():
+        for path in self.path.glob(".*.partial"):
+            path.unlink()
+        if not (self.last.exists() and self.config.exists()):
             with replacing(self.config) as path:
                 path.write_text(f"# data: {data}\n{configfile.to_toml(config)}", encoding="utf-8")
 
@@ -84,19 +110,37 @@ class RunFolder:
             torch.save({"state": vars(state), "weights": weights, "optimizer": optimizer}, path)
 
     def load(self) -> tuple[State, dict[str, Any], dict[str, Any]] | None:
-        """The saved state with weights and optimiser, or None where none was saved yet."""
+        """The saved state with weights and optimiser, or None where none was saved yet; raises ConfigError."""
         if not self.last.exists():
             return None
-        saved = torch.load(self.last, weights_only=True)
-        return State(**saved["state"]), saved["weights"], saved["optimizer"]
+        try:
+            saved = torch.load(self.last, weights_only=True, map_location="cpu")
+            return State(**saved["state"]), saved["weights"], saved["optimizer"]
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise ConfigError(
+                f"{self.last} is not a whole saved state ({error!s:.120}); put a copy back, or remove it to begin anew."
+            ) from error
 
-    def write(self, rows: list[Row], found: dict[str, str]) -> None:
+    def write(self, state: State) -> None:
         """Replace the metrics, a JSON line for each epoch, their picture, and the list of broken videos."""
         with replacing(self.metrics) as path:
-            path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-        charts.curves(rows, self.curves)
-        if found:
+            path.write_text("".join(f"{json.dumps(row)}\n" for row in state.rows), encoding="utf-8")
+        charts.curves(state.rows, self.curves)
+        if state.found or state.damaged:
             with replacing(self.broken) as path, path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
-                writer.writerow(["path", "reason"])
-                writer.writerows(found.items())
+                writer.writerow(["path", "reason", "used"])
+                writer.writerows((key, reason, "no") for key, reason in sorted(state.found.items()))
+                writer.writerows((key, reason, "yes") for key, reason in sorted(state.damaged.items()))
+
+
+def _differences(first: object, second: object, section: str = "") -> list[str]:
+    """Dotted names of the settings in which two configs differ, each with both values."""
+    changed = []
+    for name in (each.name for each in fields(first)):  # type: ignore[arg-type]
+        one, other = getattr(first, name), getattr(second, name)
+        if is_dataclass(one):
+            changed += _differences(one, other, f"{section}{name}.")
+        elif one != other:
+            changed.append(f"{section}{name} was {one!r}, is {other!r}")
+    return changed

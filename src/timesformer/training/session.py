@@ -1,20 +1,20 @@
 """One training's model and everything around it: how it is built, makes a step, is looked at and is saved."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from timesformer import evaluate, metrics
+from timesformer import evaluate
 from timesformer.config import TrainConfig
 from timesformer.data import dataset
 from timesformer.data.dataset import Batch
-from timesformer.data.items import Item
+from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
 from timesformer.evaluate import Scoring
+from timesformer.metrics import Multilabel, Regression
 from timesformer.model.transformer import TimeSformer
 from timesformer.training import loss, optimiser, processes
 from timesformer.training.display import Display
@@ -81,26 +81,39 @@ def build(
 
 
 def resume(session: Session) -> State:
-    """The saved state, with weights and optimiser put in place; a new state where nothing was saved yet."""
+    """The saved state, with weights and optimiser put in place; a new state where nothing was saved yet.
+
+    All processes read the file. Raises ConfigError for a damaged one, and DataError where the data set has changed.
+    """
     saved = session.run.load()
+    new = fresh(session)
     if saved is None:
-        return fresh(session)
+        return new
     state, weights, optimizer = saved
+    if state.data != new.data:
+        raise DataError(
+            f"the training videos of {session.manifest.source} are not those that the run in {session.run.path} began "
+            "with; restore them, or start another run from its weights (--init)."
+        )
     processes.restore(session.model, session.optimizer, weights, optimizer)
     if state.average:
-        shards = fresh(session).average
-        state.average = [processes.like(whole, shard) for whole, shard in zip(state.average, shards, strict=True)]
+        state.average = [processes.like(whole, shard) for whole, shard in zip(state.average, new.average, strict=True)]
+    if not session.world.first:  # what was saved are the sums over all processes
+        state.loss, state.clips = 0.0, 0
     return state
 
 
 def fresh(session: Session) -> State:
     """The state of a training that has not begun."""
     averaged = session.config.optim.ema > 0
-    return State(average=[value.detach().clone() for value in session.model.parameters()] if averaged else [])
+    return State(
+        average=[value.detach().clone() for value in session.model.parameters()] if averaged else [],
+        data=dataset.fingerprint(session.manifest, session.manifest.of("train")),
+    )
 
 
 def step(session: Session, batch: Batch, *, expected: int, number: int) -> float:
-    """One optimiser step on this process's share of a batch of ``expected`` clips; its part of the mean loss."""
+    """One optimiser step on this process's share of a batch of ``expected`` clips; the sum of its clips' losses."""
     config, device = session.config, session.world.device
     generator = torch.Generator().manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank, 1))
     torch.manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank))
@@ -112,24 +125,21 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
         some, wanted = (values.tensor_split(config.optim.accumulate)[index] for values in (clips, targets))
         with processes.quiet(session.shared, index == config.optim.accumulate - 1):
             with _arithmetic(session):
-                logits = session.shared(_one_at_least(some, config).to(device, non_blocking=True))[: len(some)]
+                logits = session.shared(_one_at_least(some).to(device, non_blocking=True))[: len(some)]
             wanted = wanted.to(device, non_blocking=True)
             each = loss.losses(logits, wanted, config.task, config.optim, session.weights)
             # The mean over the whole batch. Processes average their gradients, so each multiplies by their number.
-            share = each.sum() / expected
-            (share * session.world.size).backward()
-            total += share.detach()
+            (each.sum() / expected * session.world.size).backward()
+            total += each.detach().sum()
     if config.optim.clip_grad:
         nn.utils.clip_grad_norm_(session.model.parameters(), config.optim.clip_grad)
     session.optimizer.step()
     return float(total)
 
 
-def _one_at_least(clips: Tensor, config: TrainConfig) -> Tensor:
+def _one_at_least(clips: Tensor) -> Tensor:
     """Clips, or a blank one: every process must go through the model, even if all its videos were broken."""
-    if len(clips):
-        return clips
-    return torch.zeros(1, config.clip.frames, 3, config.clip.size, config.clip.size)
+    return clips if len(clips) else clips.new_zeros(1, *clips.shape[1:])
 
 
 def _arithmetic(session: Session) -> torch.autocast:
@@ -151,56 +161,105 @@ def snapshot(session: Session, state: State) -> TimeSformer:
     return model
 
 
-def validate(session: Session, model: nn.Module) -> Row:
-    """The measures of a model on the validation videos, seen as in evaluation, never on random crops."""
-    engine = session.config.engine
-    precision = torch.bfloat16 if engine.precision == "bf16" else None
-    scoring = Scoring(clips=engine.clips, crops=engine.crops, precision=precision, workers=engine.workers)
-    scores = evaluate.score_videos(model, session.validation, session.config.clip, scoring, task=session.config.task)
-    targets = torch.tensor([session.manifest.target(item) for item in scores.items])
-    if session.config.task == "regression":
-        errors = metrics.regression(scores.scores, targets)
-        return {"val_loss": errors.loss, "val_mae": errors.mean_mae}
-    if session.config.task == "multilabel":
-        found = metrics.multilabel(scores.scores, targets)
-        return {"val_loss": found.loss, "val_map": found.mean_ap or 0.0}
-    result = metrics.classification(scores.scores, targets)
+def validate(
+    session: Session, model: nn.Module, *, progress: Callable[[int], None] = lambda done: None
+) -> tuple[Row, dict[str, str]]:
+    """The measures of a model on the validation videos, seen as in evaluation; and which of them are broken, and why.
+
+    Raises :class:`TrainingError` where the model answers with what are no numbers, DataError where no video is left.
+    """
+    config, engine = session.config, session.config.engine
+    scoring = Scoring(
+        clips=engine.clips,
+        crops=engine.crops,
+        precision=torch.bfloat16 if engine.precision == "bf16" else None,
+        workers=engine.workers,
+    )
+    scores = evaluate.score_videos(model, session.validation, config.clip, scoring, task=config.task, progress=progress)
+    if not scores.scores.isfinite().all():
+        raise not_a_number("the model's answer")
+    numbers, failed = evaluate.measure(scores, session.manifest), dict(scores.failed)
+    if isinstance(numbers, Regression):
+        return {"val_loss": numbers.loss, "val_mae": numbers.mean_mae}, failed
+    if isinstance(numbers, Multilabel):
+        return {"val_loss": numbers.loss, "val_map": numbers.mean_ap or 0.0}, failed
     return {
-        "val_loss": result.loss,
-        "val_top1": result.top1,
-        "val_top5": result.top5,
-        "val_mean_class": result.mean_class,
-    }
+        "val_loss": numbers.loss,
+        "val_top1": numbers.top1,
+        "val_top5": numbers.top5,
+        "val_mean_class": numbers.mean_class,
+    }, failed
+
+
+def not_a_number(what: str) -> TrainingError:
+    """The error for weights that went astray."""
+    return TrainingError(
+        f"{what} is not a number any more; lower --optim.lr, raise --optim.warmup, or set --optim.clip-grad 1."
+    )
 
 
 def better(config: TrainConfig, rows: Sequence[Row]) -> bool:
-    """Whether the last of the rows is the best so far; of equals the later one counts."""
+    """Whether the last of the rows is better than all that were kept before; of equals the later one counts."""
     name = {"multilabel": "val_map", "regression": "val_mae"}.get(config.task)
     name = name or ("val_mean_class" if config.optim.class_weights else "val_top1")
     sign = -1 if config.task == "regression" else 1
-    values = [sign * row.get(name, -math.inf) for row in rows]
-    return values[-1] >= max(values)
+    return all(sign * rows[-1][name] >= sign * row[name] for row in rows[:-1] if row["best"])
 
 
 def keep(session: Session, model: TimeSformer, path: Path) -> None:
-    """Write a model with everything needed to use it; a full disk keeps the previous file and is said, not fatal."""
+    """Write a model with everything needed to use it; raises WeightsError where it can't, the previous file stays."""
     config = session.config
     about = f"trained by timesformer on {session.manifest.source.name}"
     if config.init:
         about += f", started from {config.init}"
     if session.world.first:
-        try:
-            checkpoint.save(Checkpoint(model, config.clip, session.manifest.labels, config.task, about), path)
-        except WeightsError as error:
-            session.display.warn(str(error))
+        checkpoint.save(Checkpoint(model, config.clip, session.manifest.labels, config.task, about), path)
+
+
+def keep_best(session: Session, model: TimeSformer) -> bool:
+    """Write the best model so far; a full disk keeps the one before and is said, not fatal."""
+    try:
+        keep(session, model, session.run.best)
+    except WeightsError as error:
+        session.display.warn(str(error))
+        return False
+    return True
+
+
+def share_found(session: Session, state: State) -> None:
+    """Tell all processes which videos any of them found broken or damaged."""
+    for kind in (state.found, state.damaged):
+        for found in session.world.collect(dict(kind)):
+            kind.update(found)
 
 
 def save(session: Session, state: State) -> None:
     """Write the state to go on from; a full disk keeps the previous one and is said, not fatal."""
+    share_found(session, state)
     weights, optimizer = processes.whole_state(session.model, session.optimizer)
-    average = [processes.whole_tensor(value).cpu() for value in state.average]
+    whole = replace(
+        state,
+        loss=session.world.total(state.loss),
+        clips=round(session.world.total(state.clips)),
+        average=[processes.whole_tensor(value).cpu() for value in state.average],
+    )
     if session.world.first:
         try:
-            session.run.save(replace(state, average=average), weights, optimizer)
+            session.run.save(whole, weights, optimizer)
         except SaveError as error:
             session.display.warn(str(error))
+
+
+def report(session: Session, state: State) -> None:
+    """Write and show how the last epoch went; a full disk keeps the previous files and is said, not fatal."""
+    if session.world.first:
+        try:
+            session.run.write(state)
+        except (SaveError, WeightsError) as error:
+            session.display.warn(str(error))
+        session.display.epoch(state.rows[-1], session.config.optim.epochs)
+        before = state.rows[-2] if len(state.rows) > 1 else {"broken": 0.0, "damaged": 0.0}
+        for name, fate, found in (("broken", "left out", state.found), ("damaged", "used", state.damaged)):
+            if len(found) > before[name]:
+                names = some([f"{key} ({reason})" for key, reason in found.items()])
+                session.display.warn(f"{len(found)} {name} videos are {fate}: {names}; see {session.run.broken.name}.")
