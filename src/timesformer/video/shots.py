@@ -45,8 +45,7 @@ def shots(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
                 continue
             for start in range(key, max(key - 2, 0), -1):
                 packets = _sought(container, stream, table, start, table.pts[numbers[0]])
-                floor = int(np.searchsorted(table.pts, table.keys[start]))
-                if (yield from _forward(decoded(packets, stream), table, numbers, floor=floor)):
+                if (yield from _forward(decoded(packets, stream), table, numbers)):
                     break
             else:
                 with opened(table.path) as (again, its_stream):
@@ -85,12 +84,9 @@ def _sought(container: InputContainer, stream: VideoStream, table: Index, key: i
 
 
 def _forward(
-    frames: Iterator[tuple[av.VideoFrame | None, str]], table: Index, numbers: Sequence[int], *, floor: int = 0
+    frames: Iterator[tuple[av.VideoFrame | None, str]], table: Index, numbers: Sequence[int]
 ) -> Generator[Shot, None, bool]:
-    """Yield a shot for each number from frames in order, the nearest where one is missing; return whether none was.
-
-    Frames before ``floor`` are left out: what precedes the key of a seek may be decoded from references that were not.
-    """
+    """Yield a shot for each number from frames in order, the nearest where one is missing; return whether none was."""
     waiting, count, clean, complete = deque(numbers), -1, True, True
     last: tuple[int, bool, av.VideoFrame] | None = None
     for frame, trouble in frames:
@@ -99,7 +95,7 @@ def _forward(
             continue
         count += 1
         number = count if len(table.pts) == 0 else table.number(frame.pts)
-        if number is None or number < floor or trouble:
+        if number is None or trouble:
             continue
         clean = clean or frame.key_frame
         while waiting and waiting[0] <= number:
