@@ -8,11 +8,13 @@ import ast
 import difflib
 import inspect
 import json
+import math
 import textwrap
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -29,15 +31,14 @@ def to_toml(config: TrainConfig) -> str:
 
     Raises :class:`ConfigError` for a text that no file could hold (a file name that is not valid Unicode).
     """
-    plain, sections = [HEADER], []
-    for name in (field.name for field in fields(config)):
+    names = [field.name for field in fields(config)]
+    sections = [name for name in names if is_dataclass(getattr(config, name))]
+    parts = [HEADER + _lines(config, [name for name in names if name not in sections])]
+    for name in sections:
         value = getattr(config, name)
-        if is_dataclass(value):
-            lines = _comment(inspect.getdoc(type(value)) or "") + f"[{name}]\n"
-            sections.append(lines + "".join(_line(value, field.name, f"{name}.") for field in fields(value)))
-        else:
-            plain.append(_line(config, name, ""))
-    return "\n".join(["".join(plain), *sections])
+        lines = _lines(value, [field.name for field in fields(value)], f"{name}.")
+        parts.append(f"{_comment(inspect.getdoc(value) or '')}[{name}]\n{lines}")
+    return "\n".join(parts)
 
 
 def from_toml(text: str) -> TrainConfig:
@@ -53,10 +54,12 @@ def from_toml(text: str) -> TrainConfig:
     return _decode(TrainConfig, parsed, "")
 
 
-def _line(config: Any, name: str, section: str) -> str:
-    return (
-        _comment(_sentences(type(config)).get(name, ""))
-        + f"{name} = {_literal(getattr(config, name), section + name)}\n"
+def _lines(config: object, names: Iterable[str], section: str = "") -> str:
+    """Fields as settings, each under its sentence."""
+    sentences, kind = _sentences(), type(config).__name__
+    return "".join(
+        f"{_comment(sentences.get((kind, name), ''))}{name} = {_literal(getattr(config, name), section + name)}\n"
+        for name in names
     )
 
 
@@ -67,15 +70,17 @@ def _comment(text: str) -> str:
 
 
 @cache
-def _sentences(kind: type) -> dict[str, str]:
-    """The sentence under each field of a config, which Python itself keeps only in the source."""
+def _sentences() -> dict[tuple[str, str], str]:
+    """The sentence under each field of each config, which Python itself keeps only in the source."""
     try:
-        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
-    except OSError:  # shipped without source: the settings are complete all the same, only uncommented
+        module = ast.parse(inspect.getsource(import_module(TrainConfig.__module__)))
+    except OSError:  # shipped without source: the settings are complete all the same, only without sentences
         return {}
     return {
-        field.target.id: sentence.value.value
-        for field, sentence in pairwise(body)
+        (kind.name, field.target.id): sentence.value.value
+        for kind in module.body
+        if isinstance(kind, ast.ClassDef)
+        for field, sentence in pairwise(kind.body)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(sentence, ast.Expr)
         if isinstance(sentence.value, ast.Constant) and isinstance(sentence.value.value, str)
@@ -123,10 +128,9 @@ def _value(hint: Any, value: object, name: str) -> Any:
         if isinstance(value, list) and (options[-1] is Ellipsis or len(value) == len(options)):
             return tuple(_value(options[0], item, f"{name}[{place}]") for place, item in enumerate(value))
     elif hint is float:
-        if (
-            isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**1000
-        ):  # no infinity, and no whole number beyond floats
-            return float(value)
+        is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53
+        if is_whole or (isinstance(value, float) and math.isfinite(value)):
+            return float(value)  # type: ignore[arg-type]
     elif isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
         return value
     raise ConfigError(f"{name} is {_shown(value)}; it must be {_wanted(hint, value)}")
