@@ -229,6 +229,7 @@ def test_names_with_colons_percent_signs_and_spaces_are_names(tmp_path: Path, mo
         made.rename(name)
         made = Path(name)
         assert numbers_of(read(made, [3, 1])) == [3, 1]
+        assert count_decodable(made).frames == 4
 
 
 @settings(max_examples=50, deadline=None)
