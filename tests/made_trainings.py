@@ -27,7 +27,9 @@ def videos(folder: Path, *, train: int = 12, val: int = 3, classes: Sequence[str
             path = folder / split / classes[label] / f"{number:02}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             noise = np.random.default_rng((number, split == "val")).integers(0, 60, (6, 24, 24, 3), dtype=np.uint8)
-            made_videos.encode(path, noise + np.uint8(150 * label // max(len(classes) - 1, 1)), np.arange(6) / 10, fps=10)
+            made_videos.encode(
+                path, noise + np.uint8(150 * label // max(len(classes) - 1, 1)), np.arange(6) / 10, fps=10
+            )
     return folder
 
 

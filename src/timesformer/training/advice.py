@@ -38,6 +38,8 @@ def _signs(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int]
         config.task == "classes"
         and last["epoch"] >= PATIENCE * config.optim.epochs
         and last["train_loss"] > 0.97 * chance
+        # Mixed or weighed clips keep the loss of a model up that has learned to tell plain ones apart
+        and last["val_mean_class"] < 1.5 / max(len([count for count in class_counts if count]), 1)
     )
     return [
         (

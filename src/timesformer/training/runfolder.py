@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pickle
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -15,6 +16,8 @@ import torch
 from timesformer import charts, configfile
 from timesformer.config import ConfigError, TrainConfig
 
+DRAWING = 15.0
+"""Seconds between two pictures of the curves, which take longer to draw than a small epoch to train."""
 Row = dict[str, float]
 """What was measured in one epoch."""
 
@@ -79,6 +82,7 @@ class RunFolder:
         self.last = path / "last.pt"
         self.broken = path / "broken.csv"
         self.curves = path / "curves.png"
+        self._drawn = time.monotonic()
 
     def check(self, config: TrainConfig, *, resume: bool) -> None:
         """Raise ConfigError where a run would be overwritten, or resumed with settings that it was not begun with."""
@@ -121,17 +125,22 @@ class RunFolder:
                 f"{self.last} is not a whole saved state ({error!s:.120}); put a copy back, or remove it to begin anew."
             ) from error
 
-    def write(self, state: State) -> None:
-        """Replace the metrics, a JSON line for each epoch, their picture, and the list of broken videos."""
+    def write(self, state: State, *, last: bool) -> None:
+        """Replace the metrics, a JSON line for each epoch, and the list of broken videos; now and then their picture.
+
+        After the ``last`` epoch it is drawn in any case. Raises :class:`SaveError` and WeightsError.
+        """
         with replacing(self.metrics) as path:
             path.write_text("".join(f"{json.dumps(row)}\n" for row in state.rows), encoding="utf-8")
-        charts.curves(state.rows, self.curves)
         if state.found or state.damaged:
             with replacing(self.broken) as path, path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(["path", "reason", "used"])
                 writer.writerows((key, reason, "no") for key, reason in sorted(state.found.items()))
                 writer.writerows((key, reason, "yes") for key, reason in sorted(state.damaged.items()))
+        if last or time.monotonic() - self._drawn > DRAWING:
+            charts.curves(state.rows, self.curves)
+            self._drawn = time.monotonic()
 
 
 def _differences(first: object, second: object, section: str = "") -> list[str]:

@@ -254,7 +254,7 @@ def report(session: Session, state: State) -> None:
     """Write and show how the last epoch went; a full disk keeps the previous files and is said, not fatal."""
     if session.world.first:
         try:
-            session.run.write(state)
+            session.run.write(state, last=len(state.rows) == session.config.optim.epochs)
         except (SaveError, WeightsError) as error:
             session.display.warn(str(error))
         session.display.epoch(state.rows[-1], session.config.optim.epochs)

@@ -1,0 +1,201 @@
+"""The self-check before a training: a handful of clips must be learned by heart, or something is wrong."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from timesformer.config import ConfigError, TrainConfig
+from timesformer.data.items import DataError, Item, some
+from timesformer.data.manifest import Manifest
+from timesformer.model.transformer import TimeSformer
+from timesformer.training import loss, optimiser
+from timesformer.training.display import Display
+from timesformer.video.reader import VideoError
+from timesformer.video.views import noting_damage, read_views
+from timesformer.weights import loading
+
+STEPS = 600
+"""Steps after which the clips should have been learned long ago."""
+EVERY, ENOUGH = 10, 3
+"""Steps between two looks, and looks in a row at which all clips must be right."""
+WARMUP = 20
+"""Steps of linear warm-up."""
+ALIKE = 0.05
+"""Difference of normalised pixels, about three grey levels, up to which everything looks the same."""
+
+
+@dataclass(frozen=True)
+class Overfit:
+    """What came of learning a few clips by heart."""
+
+    reached: float
+    """Share of the clips that the model answers rightly at the end, seen as in evaluation."""
+    steps: int
+    """Steps that were made."""
+    advice: str
+    """What was found, in a sentence or a few: what is wrong and what to try, or that nothing is."""
+
+
+def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display: Display | None = None) -> Overfit:
+    """Train on ``clips`` training clips alone, spread over the classes, until the model knows all of them.
+
+    Clips are seen as in evaluation, and nothing holds the model back: no augmentation, stochastic depth, smoothing or
+    decay. Learning rate, optimiser and model are the config's. Several labels are right where all are, numbers where
+    they are within a tenth of their spread. Raises ConfigError for an impossible number of clips, WeightsError for
+    initial weights that don't fit, and DataError where no clip can be read.
+    """
+    if clips < 1:
+        raise ConfigError(f"clips is {clips}; it must be at least 1.")
+    display = display or Display()
+    items, inputs, findings = _read(manifest, config, clips)
+    targets = loss.dense_targets(torch.tensor([manifest.target(item) for item in items]), config.model.classes)
+    findings += _suspicious(items, inputs)
+    with display:
+        display.begin("learning by heart", STEPS)
+        check = _Check(config, inputs, targets, display)
+        check.run()
+    right = check.right()
+    findings = (_verdict(check, right, items), *findings)
+    return Overfit(float(right.double().mean()), check.steps, " ".join(findings))
+
+
+class _Check:
+    """A model, the clips that it is to learn, and how far it has come."""
+
+    def __init__(self, config: TrainConfig, inputs: Tensor, targets: Tensor, display: Display) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.config, self.display = config, display
+        self.inputs, self.targets = inputs.to(self.device), targets.to(self.device)
+        self.optim = replace(config.optim, weight_decay=0.0, label_smoothing=0.0)
+        self.steps = 0
+        self.losses: list[float] = []
+        plain = replace(config.model, drop_path=0.0)
+        torch.manual_seed(config.engine.seed)
+        self.model = loading.start(config.init, plain).model if config.init else TimeSformer(plain)
+        optimiser.freeze(self.model, config.freeze)
+        self.model.to(self.device)
+        self.optimizer = optimiser.build(self.model, self.optim, depth=plain.depth)
+
+    def run(self) -> None:
+        """Steps until all clips were right a few looks in a row, the loss went astray, or it is hopeless."""
+        known = 0
+        while self.steps < STEPS and known < ENOUGH and all(map(math.isfinite, self.losses[-1:])):
+            self._step()
+            if self.steps % EVERY == 0:
+                known = known + 1 if bool(self.right().all()) else 0
+
+    def _step(self) -> None:
+        lr = self.optim.lr * min((self.steps + 1) / WARMUP, 1.0)
+        optimiser.set_rate(self.optimizer, lr)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        total, size = 0.0, max(self.optim.batch // self.optim.accumulate, 1)
+        for clips, wanted in zip(self.inputs.split(size), self.targets.split(size), strict=True):
+            share = loss.losses(self._logits(clips), wanted, self.config.task, self.optim).sum() / len(self.inputs)
+            share.backward()
+            total += float(share.detach())
+        if self.optim.clip_grad:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip_grad)
+        self.optimizer.step()
+        self.steps += 1
+        self.losses.append(total)
+        self.display.step(done=self.steps, loss=total, lr=lr, clips_per_second=0.0)
+
+    def _logits(self, clips: Tensor) -> Tensor:
+        half = self.config.engine.precision == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            answer: Tensor = self.model(clips)
+        return answer.float()
+
+    @torch.no_grad()
+    def right(self) -> Tensor:
+        """Whether each clip is answered rightly (b,)."""
+        self.model.eval()
+        size = max(self.optim.batch // self.optim.accumulate, 1)
+        logits = torch.cat([self._logits(clips) for clips in self.inputs.split(size)])
+        if self.config.task == "regression":
+            spread = (self.targets.amax(dim=0) - self.targets.amin(dim=0)).clamp(min=1e-6)
+            return ((logits - self.targets).abs() <= spread / 10).all(dim=1)
+        if self.config.task == "multilabel":
+            return ((logits > 0) == (self.targets > 0.5)).all(dim=1)
+        return logits.argmax(dim=1) == self.targets.argmax(dim=1)
+
+
+def _read(manifest: Manifest, config: TrainConfig, count: int) -> tuple[list[Item], Tensor, tuple[str, ...]]:
+    """Clips of items spread over the classes (b, t, c, h, w), and what is to be said of those that can't be read."""
+    items: list[Item] = []
+    clips: list[Tensor] = []
+    broken, damaged = [], []
+    for item in _spread(manifest.of("train")):
+        if len(items) == count:
+            break
+        try:
+            with noting_damage() as notes:
+                clips.append(read_views(item.path, config.clip, start=item.start, end=item.end))
+            items.append(item)
+            damaged += [item.key] if notes else []
+        except VideoError as error:
+            broken.append(f"{item.key} ({error.reason})")
+    if not items:
+        raise DataError(f"none of the {len(broken)} training videos can be read: {some(broken)}; check the files.")
+    said = [f"{len(broken)} videos are broken and were passed over: {some(broken)}."] if broken else []
+    said += [f"{len(damaged)} of the clips do not decode as a whole: {some(damaged)}."] if damaged else []
+    if len(items) < count:
+        said.append(f"there are only {len(items)} training clips.")
+    return items, torch.cat(clips), tuple(said)
+
+
+def _spread(items: Sequence[Item]) -> list[Item]:
+    """The items in another order: one of each class, then the next of each, ..."""
+    rounds: dict[object, int] = {}
+    places = []
+    for item in items:
+        rounds[item.label] = rounds.get(item.label, 0) + 1
+        places.append(rounds[item.label])
+    return [item for _, item in sorted(zip(places, items, strict=True), key=lambda pair: pair[0])]
+
+
+def _suspicious(items: Sequence[Item], clips: Tensor) -> tuple[str, ...]:
+    """Clips that show nothing, or the same as others."""
+    flat = clips.flatten(1)
+    found = []
+    ranges = (clips.amax(dim=(1, 3, 4)) - clips.amin(dim=(1, 3, 4))).amax(dim=1)  # of the channel that varies most
+    blank = [item.key for item, width in zip(items, ranges.tolist(), strict=True) if width < ALIKE]
+    if blank:
+        found.append(f"{len(blank)} of the clips are blank, a single colour: {some(blank)}; leave them out.")
+    twins = [
+        f"{items[first].key} ({items[first].label}) and {items[second].key} ({items[second].label})"
+        for first in range(len(items))
+        for second in range(first + 1, len(items))
+        if items[first].label != items[second].label and float((flat[first] - flat[second]).abs().max()) < ALIKE
+    ]
+    if twins:
+        found.append(f"clips look the same and have different labels: {some(twins)}; correct the labels.")
+    return tuple(found)
+
+
+def _verdict(check: _Check, right: Tensor, items: Sequence[Item]) -> str:
+    """How it went, and what to change if it went badly."""
+    number, last = len(items), check.losses[-1]
+    if not math.isfinite(last):
+        return f"the loss is no number after {check.steps} steps: try a tenth of --optim.lr, or --optim.clip-grad 1."
+    if bool(right.all()):
+        return f"all {number} clips were learned by heart in {check.steps} steps: data, model and loss work together."
+    wrong = [item.key for item, fine in zip(items, right.tolist(), strict=True) if not fine]
+    how = f"only {number - len(wrong)} of {number} clips were learned in {check.steps} steps (loss {last:.3f})"
+    shares = check.targets.mean(dim=0)
+    chance = float(-(shares * shares.clamp(min=1e-9).log()).sum())
+    if check.config.freeze == "backbone":
+        return f"{how} by the head alone: try --freeze none. Wrong at last: {some(wrong)}."
+    if check.config.task == "classes" and last > 0.9 * chance:
+        return (
+            f"{how}: the loss never left chance level ({chance:.3f}). Try another --optim.lr (a third, or three "
+            "times), --model.start scratch without --init, or a smaller --model.patch."
+        )
+    return (
+        f"{how}, and others are still wrong: {some(wrong)}. Look whether their labels are right; else try a higher "
+        "--optim.lr, a larger --model.width, or a smaller --model.patch."
+    )

@@ -1,0 +1,186 @@
+"""Training clips: batches are pure functions of seed, epoch and place, whoever decodes them and from wherever."""
+
+import os
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests import made_trainings, made_videos
+from timesformer.config import TrainConfig
+from timesformer.data import dataset, manifest
+from timesformer.data.dataset import Batch, Broken, TrainingClips, Video
+from timesformer.data.items import Item
+from timesformer.data.manifest import Manifest
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Manifest:
+    return made_trainings.table(tmp_path / "data")
+
+
+def clips(data: Manifest, settings: TrainConfig, *, cache: bool = False) -> TrainingClips:
+    items = data.of("train")
+    return TrainingClips(data, items, settings, cache=dataset.decode_all(items, settings) if cache else None)
+
+
+def batches(data: Manifest, settings: TrainConfig, *, workers: int = 0, cache: bool = False) -> list[Batch]:
+    """Two epochs of three batches."""
+    every = [
+        batch
+        for epoch in range(2)
+        for batch in dataset.order(12, epoch=epoch, repeats=1, batch=4, seed=settings.engine.seed)
+    ]
+    return list(dataset.batches(clips(data, settings, cache=cache), every, workers=workers))
+
+
+def same(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(first.clips, second.clips)
+        and torch.equal(first.targets, second.targets)
+        and first.broken == second.broken
+        for first, second in zip(one, other, strict=True)
+    )
+
+
+def test_an_epoch_has_every_clip_as_often_as_asked_and_drops_the_last_part() -> None:
+    order = dataset.order(10, epoch=3, repeats=2, batch=4, seed=1)
+    assert [len(batch) for batch in order] == [4] * 5
+    assert Counter(position for batch in order for _, _, position in batch) == dict.fromkeys(range(10), 2)
+    assert {(epoch, repeat) for batch in order for epoch, repeat, _ in batch} == {(3, 0), (3, 1)}
+    assert [len(batch) for batch in dataset.order(11, epoch=0, repeats=1, batch=4, seed=1)] == [4, 4]
+    assert [len(batch) for batch in dataset.order(3, epoch=0, repeats=1, batch=8, seed=1)] == [3]
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    orders = {
+        tuple(
+            position
+            for batch in dataset.order(30, epoch=epoch, repeats=1, batch=5, seed=seed)
+            for *_, position in batch
+        )
+        for epoch in range(3)
+        for seed in range(3)
+    }
+    assert len(orders) == 9
+    assert dataset.order(30, epoch=2, repeats=1, batch=5, seed=7) == dataset.order(
+        30, epoch=2, repeats=1, batch=5, seed=7
+    )
+
+
+def test_mixed_seeds_differ_in_every_number() -> None:
+    found = {dataset.mixed(*numbers) for numbers in ((0,), (1,), (0, 0), (0, 1), (1, 0), (1, 23), (12, 3))}
+    assert len(found) == 7 and all(0 <= seed < 2**63 for seed in found)
+
+
+@pytest.mark.parametrize("changed", [{"workers": 2}, {"cache": True}, {"cache": True, "workers": 1}])
+def test_workers_and_cache_change_no_pixel(data: Manifest, changed: dict[str, Any]) -> None:
+    settings = made_trainings.everything()
+    assert same(batches(data, settings), batches(data, settings, **changed))
+
+
+def test_a_clip_is_drawn_anew_each_time_and_alike_for_the_same_place(data: Manifest) -> None:
+    source = clips(data, made_trainings.everything())
+    drawn = [source[place] for place in ((0, 0, 5), (0, 1, 5), (1, 0, 5), (0, 0, 5))]
+    pixels: list[Tensor] = [sample.clip for sample in drawn if not isinstance(sample, Broken)]
+    assert torch.equal(pixels[0], pixels[3])
+    assert not torch.equal(pixels[0], pixels[1]) and not torch.equal(pixels[0], pixels[2])
+    other = clips(data, made_trainings.everything(engine={"seed": 1}))[(0, 0, 5)]
+    assert not isinstance(other, Broken) and not torch.equal(pixels[0], other.clip)
+
+
+def test_targets_are_classes_labels_or_numbers(data: Manifest) -> None:
+    settings = made_trainings.config()
+    found = batches(data, settings)[0]
+    assert found.clips.shape == (4, 2, 3, 16, 16) and found.targets.dtype == torch.long
+    places = dataset.order(12, epoch=0, repeats=1, batch=4, seed=0)[0]
+    assert found.targets.tolist() == [data.target(data.of("train")[position]) for _, _, position in places]
+    several = made_trainings.relabelled(data, {"dark": ("dark",), "light": ("dark", "light")}, "multilabel")
+    assert sorted(set(map(tuple, batches(several, settings)[0].targets.tolist()))) == [(1.0, 0.0), (1.0, 1.0)]
+    numbers = made_trainings.relabelled(data, {"dark": (0.5, 2.0), "light": (-1.5, 3.0)}, "regression")
+    assert sorted(set(map(tuple, batches(numbers, settings)[0].targets.tolist()))) == [(-1.5, 3.0), (0.5, 2.0)]
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_broken_videos_are_named_and_left_out(data: Manifest, cache: bool, workers: int) -> None:
+    bad = data.of("train")[3]
+    made_trainings.break_video(bad)
+    found = batches(data, made_trainings.config(), workers=workers, cache=cache)
+    assert [len(batch.clips) + len(batch.broken) for batch in found] == [4] * 6
+    named = [video for batch in found for video in batch.broken]
+    assert [video.key for video in named] == [bad.key] * 2 and "Invalid data" in named[0].reason
+
+
+def test_a_batch_of_broken_videos_is_empty_and_keeps_its_shape(data: Manifest) -> None:
+    for item in data.of("train"):
+        made_trainings.break_video(item)
+    several = made_trainings.relabelled(data, {"dark": ("dark",), "light": ("light",)}, "multilabel")
+    for table, shape in ((data, (0,)), (several, (0, 2))):
+        batch = batches(table, made_trainings.config())[0]
+        assert batch.clips.shape == (0, 2, 3, 16, 16) and batch.targets.shape == shape and len(batch.broken) == 4
+
+
+def damaged(tmp_path: Path) -> Manifest:
+    """A data set in which the pixels of a video, not its tables, were overwritten in the middle."""
+    for label in ("a", "b"):
+        (tmp_path / "train" / label).mkdir(parents=True)
+        (tmp_path / "val" / label).mkdir(parents=True)
+        for name in ("train", "val"):
+            made_videos.write(tmp_path / name / label / "x.mp4", frames=12, size=(32, 32), gop=1)
+    path = tmp_path / "train" / "a" / "x.mp4"
+    content = bytearray(path.read_bytes())
+    start = content.index(b"mdat") + 4
+    middle = (start + len(content)) // 2
+    content[middle - 600 : middle + 600] = os.urandom(1200)
+    path.write_bytes(content)
+    return manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_damaged_videos_are_used_and_named_without_a_warning(tmp_path: Path, cache: bool) -> None:
+    data = damaged(tmp_path)
+    settings = made_trainings.config(clip={"frames": 12}, model={"frames": 12})
+    source = clips(data, settings, cache=cache)
+    batch = source.batch([source[(0, 0, 0)], source[(0, 0, 1)]])
+    assert len(batch.clips) == 2 and not batch.broken
+    assert [video.key for video in batch.damaged] == ["train/a/x.mp4"]
+    assert batch.damaged[0].reason.startswith("frames ")
+
+
+def test_a_cached_video_is_its_whole_stretch_at_the_training_size(tmp_path: Path) -> None:
+    path = made_videos.write(tmp_path / "long.mp4", frames=40, fps=10, size=(96, 64))
+    item = Item(path, "a", "train", start=1.0, end=2.5)
+    settings = made_trainings.config(augment={"jitter": (1.0, 1.5)})
+    (video,) = dataset.decode_all([item], settings)
+    assert isinstance(video, Video) and video.fps == 10
+    assert video.frames.shape == (15, 3, 24, 36) and dataset.short_side(settings) == 24
+    whole = replace(settings, augment=replace(settings.augment, crop="resized"))
+    (video,) = dataset.decode_all([item], whole)
+    assert isinstance(video, Video) and made_videos.numbers_of(video.frames) == list(range(10, 25))
+
+
+def test_decoding_stops_where_its_progress_says_so(data: Manifest) -> None:
+    calls = 0
+
+    def stop() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dataset.decode_all(data.of("train"), made_trainings.config(), progress=stop)
+    assert calls == 3
+
+
+def test_a_fingerprint_changes_with_items_and_targets_only(data: Manifest) -> None:
+    items = data.of("train")
+    found = dataset.fingerprint(data, items)
+    assert found == dataset.fingerprint(manifest.load(data.source), items)
+    swapped = made_trainings.relabelled(data, {"dark": "light", "light": "dark"}, "classes")
+    assert len({found, dataset.fingerprint(data, items[1:]), dataset.fingerprint(swapped, swapped.of("train"))}) == 3
