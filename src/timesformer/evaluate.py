@@ -15,10 +15,10 @@ from timesformer.config import Task
 from timesformer.data.items import DataError, some
 from timesformer.data.manifest import Manifest
 from timesformer.metrics import Classification, Multilabel, Regression
-from timesformer.scoring import Scores, Scoring, forward, score_videos
+from timesformer.scoring import Scores, Scoring, pick_device, score_videos
 from timesformer.weights.checkpoint import Checkpoint, whole
 
-__all__ = ["Evaluation", "Scores", "Scoring", "evaluate", "forward", "measure", "score_videos", "write"]
+__all__ = ["Evaluation", "Scores", "Scoring", "evaluate", "measure", "score_videos", "write"]
 
 DIGITS = 6
 """Decimals of the scores in results.json."""
@@ -71,14 +71,14 @@ def evaluate(
 ) -> Evaluation:
     """Measure a checkpoint on the videos of a split; "test" is "val" where the table has no test videos.
 
-    Unless told otherwise a video is seen as in the paper: one clip, three crops. The model is moved to ``device`` if
-    one is given. The table must have been read with the checkpoint's labels. Raises :class:`DataError` where it has
-    others, or where no video can be read.
+    Unless told otherwise a video is seen as in the paper: one clip, three crops. The model is moved to ``device``, by
+    default a GPU where there is one. The table must have been read with the checkpoint's labels. Raises
+    :class:`DataError` where it has others, or where no video can be read.
     """
     _check(checkpoint, manifest)
     scoring = scoring or Scoring()
     items = manifest.of(split)
-    model = checkpoint.model if device is None else checkpoint.model.to(device)
+    model = checkpoint.model.to(pick_device(device))
     scores = score_videos(model, items, checkpoint.clip, scoring, task=checkpoint.task, progress=progress)
     return Evaluation(
         numbers=measure(scores, manifest),

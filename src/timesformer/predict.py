@@ -11,7 +11,7 @@ from torch import Tensor
 from timesformer import metrics
 from timesformer.config import Task
 from timesformer.data.files import VIDEO_SUFFIXES, holds_frames, videos_in
-from timesformer.scoring import Scoring, forward
+from timesformer.scoring import Scoring, forward, pick_device
 from timesformer.video import sampling, transforms
 from timesformer.video.reader import VideoError
 from timesformer.video.views import noting_damage, read_views
@@ -71,7 +71,7 @@ class Predictor:
         """
         self.scoring = Scoring(clips=clips, crops=crops, precision=precision)
         self.checkpoint = weights if isinstance(weights, Checkpoint) else loading.load(weights)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = pick_device(device)
         self.model = self.checkpoint.model.to(self.device).eval()
         self.labels = self.checkpoint.labels or tuple(f"class {index}" for index in range(self.model.config.classes))
 

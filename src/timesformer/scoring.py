@@ -115,6 +115,11 @@ def score_videos(
     return _gathered(items, found, processes)
 
 
+def pick_device(device: torch.device | str | None = None) -> torch.device:
+    """The device that is asked for, or else a GPU where there is one, or else the CPU."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
 def forward(model: nn.Module, clips: Tensor, *, batch: int, precision: torch.dtype | None = None) -> Tensor:
     """Logits of normalised clips, ``batch`` at a time on the device of the model: (v, t, c, h, w) -> (v, classes).
 
