@@ -1,0 +1,265 @@
+"""Data sets as tar files of videos, for many machines that read one after another instead of many small files.
+
+The files are WebDataset shards: ``000000012.mp4`` beside ``000000012.json`` for each item, so other programs read them
+too. An index beside them counts the items of each, which is what lets any number of processes share them out exactly.
+"""
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from timesformer.data.items import DataError, Item
+from timesformer.data.manifest import Manifest
+
+INDEX = "shards.json"
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar file and the items in it, numbered through a split."""
+
+    file: str
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item with the bytes of its video."""
+
+    key: str
+    label: str | tuple[str, ...] | tuple[float, ...]
+    target: int | tuple[float, ...]
+    """What a model is to answer, as ``Manifest.target`` gives it."""
+    group: str
+    start: float | None
+    end: float | None
+    suffix: str
+    """Of the video's name: ".mp4"."""
+    video: bytes
+
+    @contextmanager
+    def file(self) -> Iterator[Path]:
+        """The video as a file within the ``with``, for decoders that need to seek in one."""
+        with tempfile.NamedTemporaryFile(suffix=self.suffix) as file:
+            file.write(self.video)
+            file.flush()
+            yield Path(file.name)
+
+
+def write(
+    manifest: Manifest,
+    out: Path,
+    *,
+    shard_bytes: int = 500_000_000,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Path, ...]:
+    """Write all splits of a data set as ``out/train-00000.tar`` and so on, and return the files.
+
+    Items are shuffled once, the same way every time, so that every shard is a mixture. A shard is closed when it has
+    ``shard_bytes`` of videos. The index comes last, so a folder with one is complete. Raises :class:`DataError` for
+    folders of images, which are no single file, and where ``out`` holds anything already.
+    """
+    tar_writer = _webdataset().TarWriter
+    if folders := [item.key for item in manifest.items if not item.path.is_file()]:
+        raise DataError(f"{folders[0]} is no file; `timesformer prepare` makes one video of each item first.")
+    if out.exists() and any(out.iterdir()):
+        raise DataError(f"{out} is not empty; choose a new or empty folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    index: dict[str, list[dict[str, Any]]] = {}
+    done = 0
+    for split in manifest.splits:
+        items = list(manifest.of(split))
+        random.Random(0).shuffle(items)
+        first = 0
+        for number, part in enumerate(_parts(items, shard_bytes)):
+            name = f"{split}-{number:05d}.tar"
+            with tar_writer(str(out / name), mtime=0) as tar:
+                for place, item in enumerate(part, start=first):
+                    tar.write(_record(manifest, item, place))
+                    done += 1
+                    progress(done, len(manifest.items))
+            index.setdefault(split, []).append(asdict(Shard(name, first, len(part))))
+            first += len(part)
+    text = json.dumps({"task": manifest.task, "labels": manifest.labels, "splits": index}, indent=1)
+    unfinished = out / f".{INDEX}.part"
+    unfinished.write_text(text, "utf-8")
+    unfinished.replace(out / INDEX)
+    return tuple(out / shard["file"] for shards in index.values() for shard in shards)
+
+
+def read(
+    folder: Path,
+    split: str,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    shuffle: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Iterator[Sample]:
+    """Yield this process's share of a split: over all ranks and loader workers, each item comes exactly once.
+
+    Shares differ by one item at most, whatever the sizes of the shards: each is one stretch of all shards in a row, so
+    a process reads whole shards but for the ends. With ``shuffle`` above 0 the order of the shards and, among that
+    many samples held in memory, the order of the items is drawn anew for each seed and epoch.
+    """
+    if not 0 <= rank < ranks:
+        raise ValueError(f"rank {rank} of {ranks}; it must be at least 0 and below the number of ranks.")
+    shards = list(shards_of(folder, split))
+    worker = get_worker_info()
+    slot, slots = (
+        (rank, ranks) if worker is None else (rank * worker.num_workers + worker.id, ranks * worker.num_workers)
+    )
+    if shuffle > 0:
+        random.Random(f"{seed} {epoch}").shuffle(shards)
+    samples = _stretch(folder, shards, slot, slots)
+    return _mixed(samples, shuffle, random.Random(f"{seed} {epoch} {slot} {slots}")) if shuffle > 0 else samples
+
+
+def shards_of(folder: Path, split: str) -> tuple[Shard, ...]:
+    """The shards of a split in order. Raises :class:`DataError` where there is no index or no such split."""
+    index = folder / INDEX
+    if not index.is_file():
+        raise DataError(f"{folder} holds no {INDEX}; it is no folder of shards, or was not written to its end.")
+    splits = json.loads(index.read_text("utf-8"))["splits"]
+    if split not in splits:
+        raise DataError(f"{folder} has no split {split!r}, only {' and '.join(splits)}.")
+    return tuple(Shard(**shard) for shard in splits[split])
+
+
+class ShardDataset(IterableDataset[Result]):
+    """The items of a split for a ``DataLoader``, which shares them out among its workers as well as the ranks.
+
+    ``convert`` makes of a sample what the loader is to batch. Set ``epoch`` before each pass; workers that live on
+    from pass to pass see it, too. The other arguments are those of :func:`read`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        convert: Callable[[Sample], Result],
+        *,
+        seed: int = 0,
+        shuffle: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.folder, self.split, self.convert = folder, split, convert
+        self.seed, self.shuffle, self.rank, self.ranks = seed, shuffle, rank, ranks
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """The pass that the order of the items is drawn for."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._epoch.fill_(value)
+
+    def __iter__(self) -> Iterator[Result]:
+        samples = read(
+            self.folder,
+            self.split,
+            seed=self.seed,
+            epoch=self.epoch,
+            shuffle=self.shuffle,
+            rank=self.rank,
+            ranks=self.ranks,
+        )
+        return map(self.convert, samples)
+
+
+def _webdataset() -> ModuleType:
+    try:
+        import webdataset
+    except ImportError:
+        raise ImportError("shards need webdataset; run: pip install 'timesformer[webdataset]'") from None
+    return webdataset
+
+
+def _parts(items: Sequence[Item], shard_bytes: int) -> Iterator[list[Item]]:
+    part: list[Item] = []
+    size = 0
+    for item in items:
+        part.append(item)
+        size += item.path.stat().st_size
+        if size >= shard_bytes:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _record(manifest: Manifest, item: Item, place: int) -> dict[str, object]:
+    facts = {
+        "key": item.key,
+        "label": item.label,
+        "target": manifest.target(item),
+        "group": item.group,
+        "start": item.start,
+        "end": item.end,
+    }
+    suffix = item.path.suffix.lower().removeprefix(".") or "video"
+    return {"__key__": f"{place:09d}", "json": facts, suffix: item.path.read_bytes()}
+
+
+def _stretch(folder: Path, shards: Sequence[Shard], slot: int, slots: int) -> Iterator[Sample]:
+    """Samples of the slot's equal part of all shards, taken one after another in the given order."""
+    total = sum(shard.count for shard in shards)
+    low, high = total * slot // slots, total * (slot + 1) // slots
+    passed = 0
+    for shard in shards:
+        first, last = max(low - passed, 0), min(high - passed, shard.count)
+        if first < last:
+            yield from _shard(folder / shard.file, shard.first + first, shard.first + last)
+        passed += shard.count
+
+
+def _shard(path: Path, first: int, last: int) -> Iterator[Sample]:
+    """Samples ``first`` to ``last`` - 1 of a split from the tar file that has them."""
+    tariterators = _webdataset().tariterators
+
+    def wanted(name: str) -> bool:
+        return first <= int(name.partition(".")[0]) < last
+
+    with path.open("rb") as stream:
+        files = tariterators.tar_file_expander([{"url": str(path), "stream": stream}], select_files=wanted)
+        count = 0
+        for record in islice(tariterators.group_by_keys(files), last - first):
+            count += 1
+            yield _sample(record)
+    if count != last - first:
+        raise DataError(f"{path} holds {count} of its items {first} to {last - 1}; write the shards again.")
+
+
+def _sample(record: dict[str, Any]) -> Sample:
+    facts = json.loads(record["json"])
+    (suffix,) = (name for name in record if name != "json" and not name.startswith("__"))
+    for name in ("label", "target"):
+        facts[name] = tuple(facts[name]) if isinstance(facts[name], list) else facts[name]
+    return Sample(**facts, suffix=f".{suffix}", video=record[suffix])
+
+
+def _mixed(samples: Iterator[Sample], size: int, draw: random.Random) -> Iterator[Sample]:
+    """Samples in random order: each is drawn from the ``size`` that come next."""
+    held = list(islice(samples, size))
+    for sample in samples:
+        place = draw.randrange(len(held))
+        yield held[place]
+        held[place] = sample
+    draw.shuffle(held)
+    yield from held
