@@ -42,7 +42,7 @@ def test_one_confusion_in_thirty_is_seen_among_many_classes(tmp_path: Path) -> N
 
 
 def test_labels_may_hold_any_text(tmp_path: Path) -> None:
-    labels = ["$x_1", "空翻", "a_b^{", "%s\\n", "long " * 40, ""]
+    labels = ["$\\frac{$", "空翻", "a_b^{", "%s\\n", "long " * 40, ""]
     picture = drawn(np.ones((6, 6), dtype=np.int64), tmp_path, labels)
     assert max(picture.shape[:2]) < 1000
 
