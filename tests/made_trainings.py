@@ -1,12 +1,22 @@
 """Tiny data sets and trainings for tests: a few generated videos, a model of width 16, seconds of work."""
 
+import io
 import json
-from collections.abc import Sequence
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from rich.console import Console
 
 from tests import made_videos
 from timesformer.config import AugmentConfig, ClipConfig, EngineConfig, ModelConfig, OptimConfig, TrainConfig
@@ -14,6 +24,8 @@ from timesformer.data import manifest
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.train import Outcome, train
+from timesformer.training.display import Display
+from timesformer.training.runfolder import Row
 
 SECTIONS = ("model", "clip", "augment", "optim", "engine")
 TIMING = ("clips_per_second", "waited")
@@ -41,7 +53,9 @@ def table(folder: Path) -> Manifest:
 def config(**changes: Any) -> TrainConfig:
     """A tiny training of three epochs of three steps, in two blocks; ``optim=dict(lr=1)`` changes single settings."""
     base = TrainConfig(
-        model=ModelConfig(frames=2, size=16, patch=8, width=16, depth=2, heads=2, classes=2, start="scratch"),
+        model=ModelConfig(
+            frames=2, size=16, patch=8, width=16, depth=2, heads=2, classes=2, start="scratch", drop_path=0
+        ),
         clip=ClipConfig(frames=2, size=16, sampling="segments"),
         augment=AugmentConfig(),
         optim=OptimConfig(lr=5e-3, epochs=3, batch=4),
@@ -80,6 +94,112 @@ def break_video(item: Item) -> None:
     item.path.write_bytes(b"not a video")
 
 
-def run(data: Manifest, settings: TrainConfig, out: Path, **options: Any) -> Outcome:
-    """Train."""
-    return train(data, settings, out, **options)
+Moment = tuple[str, int]
+"""A kind of event and its number: ("step", 4), ("epoch", 1), ("validating", 2), ("decoding", 3)."""
+
+
+class Watcher(Display):
+    """A display that remembers what it is told, and does things at given moments."""
+
+    def __init__(self, moments: dict[Moment, Callable[[], None]] | None = None) -> None:
+        super().__init__(Console(file=io.StringIO()))
+        self.moments = moments or {}
+        self.said: list[str] = []
+        self.losses: list[float] = []
+        self.rates: list[float] = []
+        self.counts = {"decoding": 0, "validating": 0}
+
+    def say(self, text: str, style: str = "") -> None:
+        """Remember a line."""
+        self.said.append(text)
+
+    def step(self, *, done: int, loss: float, lr: float, clips_per_second: float) -> None:
+        """Remember a step."""
+        self.losses.append(loss)
+        self.rates.append(lr)
+        self._at("step", done)
+
+    def advance(self) -> None:
+        """Count a decoded video."""
+        self.counts["decoding"] += 1
+        self._at("decoding", self.counts["decoding"])
+
+    def reach(self, done: int) -> None:
+        """Count a look at validation videos."""
+        self.counts["validating"] += 1
+        self._at("validating", self.counts["validating"])
+
+    def epoch(self, row: Row, epochs: int) -> None:
+        """Note the end of an epoch."""
+        self._at("epoch", int(row["epoch"]))
+
+    def _at(self, kind: str, number: int) -> None:
+        if action := self.moments.get((kind, number)):
+            action()
+
+
+def run(data: Manifest, settings: TrainConfig, out: Path, *, resume: bool = False, **moments: Any) -> Outcome:
+    """Train in silence."""
+    return train(data, settings, out, resume=resume, display=Watcher(**moments))
+
+
+def signalled(number: signal.Signals) -> Callable[[], None]:
+    """Something that sends this process a signal."""
+    return lambda: os.kill(os.getpid(), number)
+
+
+def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """A process of its own that runs a function of a module, forked from one that has imported torch and no more."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.made_trainings"])
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def train_in_process(folder: Path, settings: TrainConfig, out: Path, die: Moment | str | None = None) -> None:
+    """Resume a training on one thread, and kill the process at a moment, or when it has begun to write a file."""
+    torch.set_num_threads(1)
+    if isinstance(die, str):
+        threading.Thread(target=_die_at_file, args=(out, die), daemon=True).start()
+        die = None
+    run(manifest.load(folder), settings, out, resume=True, moments={die: signalled(signal.SIGKILL)} if die else {})
+
+
+def _die_at_file(out: Path, pattern: str) -> None:
+    while not any(out.glob(pattern)):
+        time.sleep(0.0002)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def together(target: Callable[..., None], count: int, *arguments: Any, seconds: float = 120) -> None:
+    """Run a function in several processes that ``torch.distributed`` can join, and expect all to end well."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [started(_as_rank, rank, count, port, target, arguments) for rank in range(count)]
+    for process in processes:
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+    assert [process.exitcode for process in processes] == [0] * count
+
+
+def _as_rank(rank: int, count: int, port: int, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(1)
+    target(*arguments)
+
+
+def train_as_rank(
+    folder: Path, settings: TrainConfig, out: Path, moments: dict[int, dict[Moment, signal.Signals]]
+) -> None:
+    """Go on with a training as one of several processes, which get signals at moments of their own, by rank."""
+    mine = moments.get(int(os.environ["RANK"]), {})
+    run(manifest.load(folder), settings, out, resume=True, moments={at: signalled(name) for at, name in mine.items()})

@@ -1,6 +1,7 @@
 """What training minimises and how: losses against torch's own, groups and rates of the optimiser, averaged weights."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -119,7 +120,7 @@ def test_cosine_warms_up_linearly_peaks_and_ends_near_zero() -> None:
     assert found[:30] == pytest.approx([2.0 * (step + 1) / 31 for step in range(30)])
     assert found[30] == 2.0 == max(found)
     assert found[115] == pytest.approx(1.0)
-    assert all(one > other for one, other in zip(found[30:], found[31:], strict=False))
+    assert all(one > other for one, other in pairwise(found[30:]))
     assert 0 < found[-1] < 2e-3
 
 

@@ -82,12 +82,13 @@ def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]
     plan = [len(batch) for batch in _order(config, clips, epoch=0)]
     per_epoch, steps = len(plan), len(plan) * optim.epochs
     stream = _stream(current, clips, state.done, per_epoch)
-    current.display.begin("training", steps, state.done)
     saved = time.monotonic()
+    current.display.begin("training", steps, state.done)
     while len(state.rows) < optim.epochs:
         ended = state.done == per_epoch * (len(state.rows) + 1)
         if ended:
             _end_epoch(current, state, per_epoch, caught)
+            current.display.begin("training", steps, state.done)
         else:
             before = time.monotonic()
             batch = next(stream)
@@ -133,14 +134,16 @@ def _end_epoch(current: Session, state: State, per_epoch: int, caught: list[int]
     """Validate, keep what is best, and write and say how it went; Stopped leaves the state as it was."""
     config, world, display = current.config, current.world, current.display
 
-    def halt(_: int) -> None:
+    def progress(done: int) -> None:
+        display.reach(done)
         if world.agree(bool(caught))[0]:
             raise Stopped
 
     session.share_found(current, state)
     _check_broken(state.found, current.manifest.of("train"), config)
+    display.begin("validating", math.ceil(len(current.validation) / world.size))
     model = session.snapshot(current, state)
-    measures, failed = session.validate(current, model, progress=halt)
+    measures, failed = session.validate(current, model, progress=progress)
     state.found |= failed
     _check_broken(state.found, current.validation, config)
     state.rows.append(_training_row(current, state, per_epoch) | measures)

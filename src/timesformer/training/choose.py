@@ -114,7 +114,7 @@ def settle(config: TrainConfig, manifest: Manifest, *, gpu: bool) -> TrainConfig
     if engine.cache == "auto":
         engine = replace(engine, cache="on" if _fits(config, manifest) else "off")
     if engine.workers < 0:
-        cores = len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0)) // _processes()
         # Without a GPU the model itself keeps the cores busy; cached frames need little work beside it
         engine = replace(engine, workers=0 if engine.cache == "on" and not gpu else max(cores - 1, 1))
     return replace(config, engine=engine)
@@ -200,4 +200,9 @@ def _fits(config: TrainConfig, manifest: Manifest) -> bool:
     side = min(short_side(config) or seen.short_side, seen.short_side)
     needed = len(manifest.of("train")) * seen.frames * 3 * side * side * seen.aspect
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return needed < memory / 8
+    return needed * _processes() < memory / 8
+
+
+def _processes() -> int:
+    """Processes that train on this machine, each with workers and frames of its own."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -48,6 +48,10 @@ class Display:
         """Count one part."""
         self.progress.advance(self.task)
 
+    def reach(self, done: int) -> None:
+        """Show how many parts are done."""
+        self.progress.update(self.task, completed=done)
+
     def step(self, *, done: int, loss: float, lr: float, clips_per_second: float) -> None:
         """Show the latest step."""
         self.progress.update(

@@ -1,0 +1,153 @@
+"""Several processes train, validate, save and resume as one does; DDP and FSDP alike."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests import made_trainings
+from tests.made_trainings import Moment, together, train_as_rank
+from timesformer.config import TrainConfig
+from timesformer.data.items import DataError
+from timesformer.data.manifest import Manifest
+
+RICH: dict[str, Any] = {"ema": 0.8, "accumulate": 2, "clip_grad": 0.5, "warmup": 0.5, "layer_decay": 0.8}
+STOP: dict[Moment, signal.Signals] = {("step", 5): signal.SIGTERM}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Twelve clips to train on, and three to validate, which two processes can't share evenly."""
+    return made_trainings.table(tmp_path_factory.mktemp("processes") / "data")
+
+
+@pytest.fixture(scope="module")
+def alone(data: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of one process."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    made_trainings.run(data, rich(), out)
+    return out
+
+
+def rich(parallel: str = "ddp") -> TrainConfig:
+    return made_trainings.config(optim=RICH, engine={"parallel": parallel})
+
+
+def assert_alike(one: Path, other: Path, tolerance: float = 1e-5) -> None:
+    """The same measures in each epoch, and the same weights."""
+    rows, others = (
+        [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (one, other)
+    )
+    assert len(rows) == len(others) == 3
+    for row, second in zip(rows, others, strict=True):
+        for name in row.keys() - set(made_trainings.TIMING):
+            assert row[name] == pytest.approx(second[name], abs=tolerance), name
+    for name in ("best", "final"):
+        found, wanted = (load_file(run / f"{name}.safetensors") for run in (one, other))
+        torch.testing.assert_close(found, wanted, rtol=0, atol=10 * tolerance)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_learn_and_measure_what_one_does(
+    data: Manifest, tmp_path: Path, alone: Path, parallel: str
+) -> None:
+    together(train_as_rank, 2, data.source, rich(parallel), tmp_path / "run", {})
+    assert_alike(tmp_path / "run", alone)
+
+
+@pytest.mark.parametrize(("first", "second"), [("fsdp", None), (None, "fsdp"), ("ddp", "fsdp"), ("fsdp", "ddp")])
+def test_a_state_saved_by_some_processes_is_resumed_by_others(
+    data: Manifest, tmp_path: Path, alone: Path, first: str | None, second: str | None
+) -> None:
+    """The second process alone gets the signal; all stop. ``None`` is one process."""
+    for parallel, moments in ((first, {1: STOP}), (second, {})):
+        if parallel:
+            together(train_as_rank, 2, data.source, rich(parallel), tmp_path / "run", moments)
+        else:
+            stop = {("step", 5): made_trainings.signalled(signal.SIGTERM)} if moments else None
+            outcome = made_trainings.run(data, rich(), tmp_path / "run", resume=True, moments=stop)
+            assert bool(outcome.stopped) == bool(moments)
+        assert (tmp_path / "run" / "final.safetensors").exists() == (not moments)
+    assert_alike(tmp_path / "run", alone)
+
+
+def test_sharded_drop_path_mixing_and_workers_resume_bit_for_bit_or_nearly(data: Manifest, tmp_path: Path) -> None:
+    settings = made_trainings.everything(engine={"parallel": "fsdp", "workers": 1, "save_minutes": 60})
+    together(train_as_rank, 2, data.source, settings, tmp_path / "whole", {})
+    together(train_as_rank, 2, data.source, settings, tmp_path / "run", {0: {("validating", 1): signal.SIGTERM}})
+    together(train_as_rank, 2, data.source, settings, tmp_path / "run", {})
+    assert_alike(tmp_path / "run", tmp_path / "whole", 1e-6)
+
+
+def test_videos_that_only_one_process_finds_broken_are_known_to_all(tmp_path: Path) -> None:
+    data = made_trainings.table(tmp_path / "data")
+    for item in data.of("train")[3:7]:
+        made_trainings.break_video(item)
+    settings = made_trainings.config(engine={"broken_share": 0.4})
+    made_trainings.run(data, settings, tmp_path / "alone")
+    together(train_as_rank, 2, data.source, settings, tmp_path / "run", {})
+    assert_alike(tmp_path / "run", tmp_path / "alone")
+    assert (tmp_path / "run" / "broken.csv").read_text() == (tmp_path / "alone" / "broken.csv").read_text()
+
+
+def expect_refusal(folder: Path, settings: TrainConfig, out: Path) -> None:
+    with pytest.raises(DataError, match="train videos are broken"):
+        made_trainings.run(made_trainings.table(folder), settings, out)
+
+
+def test_too_many_broken_videos_stop_all_processes(tmp_path: Path) -> None:
+    data = made_trainings.table(tmp_path / "data")
+    for item in data.of("train")[3:7]:
+        made_trainings.break_video(item)
+    settings = made_trainings.config(engine={"broken_share": 0.2})
+    together(expect_refusal, 2, data.source, settings, tmp_path / "run")
+
+
+SCRIPT = """
+import os, signal, sys, time
+from pathlib import Path
+from tests import made_trainings
+from timesformer import configfile
+from timesformer.data import manifest
+
+settings = configfile.from_toml(Path(sys.argv[2]).read_text())
+launcher = os.getppid()
+
+
+def stop():
+    os.kill(launcher, signal.SIGTERM)
+    time.sleep(3)  # the signal takes its way through torchrun
+
+
+moments = {("step", 5): stop} if os.environ["RANK"] == "1" else {}
+outcome = made_trainings.run(manifest.load(sys.argv[1]), settings, Path(sys.argv[3]), moments=moments)
+assert outcome.stopped == signal.SIGTERM
+"""
+
+
+def test_torchrun_passes_a_signal_on_and_its_run_is_resumed_by_one_process(
+    data: Manifest, tmp_path: Path, alone: Path
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = [tmp_path / "script.py", data.source, alone / "config.toml", tmp_path / "run"]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [*command, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert (tmp_path / "run" / "last.pt").exists(), done.stderr
+    assert not (tmp_path / "run" / "final.safetensors").exists()
+    made_trainings.run(data, rich(), tmp_path / "run", resume=True)
+    assert_alike(tmp_path / "run", alone)
