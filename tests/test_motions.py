@@ -73,6 +73,8 @@ def test_only_what_the_class_names_changes_and_by_as_much_as_promised(label: str
 def test_a_viewer_sees_the_object_go_where_the_class_says(label: str) -> None:
     for seed in range(20):
         paths = draw_paths(np.random.default_rng(seed), MOTIONS[label][0], 8)
+        if label != "grow":
+            paths[3] = 0.15  # small enough to stay within the frame, so that its centre of mass is its own
         seen = np.abs(paint(paths, seed=seed)).max(axis=1) > 0.02
         area = seen.sum(axis=(1, 2))
         x = (seen.sum(axis=1) * np.arange(64)).sum(axis=1) / area
@@ -80,7 +82,7 @@ def test_a_viewer_sees_the_object_go_where_the_class_says(label: str) -> None:
         change = {"right": np.diff(x), "down": np.diff(y), "grow": np.diff(area)}
         assert (change[label] > 0).all()
         if label != "grow":
-            assert np.abs(np.diff(change[label])).max() < 0.6, "the speed is constant"
+            assert np.abs(np.diff(change[label])).max() < 1.1, "the speed is constant but for whole pixels"
 
 
 def test_a_quarter_turn_looks_like_the_frame_turned_clockwise_whatever_the_shape() -> None:

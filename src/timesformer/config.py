@@ -50,12 +50,12 @@ class ModelConfig:
     order: Literal["time_first", "space_first", "parallel"] = "time_first"
     """Order of the divided steps (paper, section 4.7); other schemes have one order."""
     class_in_time: bool = False
-    """Let patches attend to the class token in the time step too (paper, equation 11); published weights leave it out."""
+    """Let patches attend to the class token in the time step too (equation 11); published weights leave it out."""
     start: Literal["image", "scratch"] = "image"
-    """Start of the time parts. "image": time embedding and extra linears at zero, right when the space weights come
-    from an image model. "scratch": both started like every other part; from nothing, the zero start never learns order."""
+    """Start of the weights. "image": time embedding and extra linears at zero, all else at 0.02, right when the space
+    weights come from an image model. "scratch": sine waves and Xavier's rule; from nothing, zeros never learn order."""
     resize: Literal["nearest", "smooth"] = "nearest"
-    """How embeddings follow another grid or frame count: nearest as published weights were run, or bicubic and linear."""
+    """How embeddings follow another grid or frame count: nearest as published weights were run, or smooth curves."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "patch", "width", "depth", "heads", "classes"):
@@ -73,7 +73,7 @@ class ModelConfig:
         require(0 <= self.drop_path < 1, f"drop_path is {self.drop_path}; it must be at least 0 and below 1.")
         require(
             self.scheme == "divided" or (self.order == "time_first" and not self.class_in_time),
-            f"order and class_in_time vary the divided scheme, not {self.scheme!r}; leave them out or use scheme 'divided'.",
+            f"order and class_in_time vary the divided scheme, not {self.scheme!r}; leave them out or use 'divided'.",
         )
 
     @property
@@ -123,10 +123,10 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of training clips; evaluation never sees them. The same change is made to every frame of a clip."""
+    """Random changes of training clips, the same for every frame of a clip; evaluation never sees them."""
 
     crop: Literal["jitter", "resized"] = "jitter"
-    """"jitter": short side drawn from a range, then a random square crop (the paper). "resized": random area and aspect."""
+    """"jitter": short side drawn from a range, then a random square crop. "resized": random area and aspect."""
     jitter: tuple[float, float] = (256 / 224, 320 / 224)
     """Range of the short side as multiples of the crop size."""
     inverse: bool = False
@@ -263,6 +263,6 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require(
             self.clip.size == self.model.size and self.clip.frames == self.model.frames,
-            f"clips are {self.clip.frames} frames of {self.clip.size} px but the model is for {self.model.frames} frames "
-            f"of {self.model.size} px; set model.frames, model.size and clip.frames, clip.size alike.",
+            f"clips are {self.clip.frames} frames of {self.clip.size} px but the model is for {self.model.frames} "
+            f"frames of {self.model.size} px; set model.frames, model.size and clip.frames, clip.size alike.",
         )

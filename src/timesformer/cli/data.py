@@ -1,8 +1,22 @@
-"""`timesformer scan`, `prepare` and `demo`."""
+"""`timesformer scan`, `prepare`, `shards` and `demo`."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tyro
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, as a function of what is done and the total."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def demo(*, out: Path = Path("demo")) -> int:
@@ -14,28 +28,114 @@ def demo(*, out: Path = Path("demo")) -> int:
     from timesformer.demo import run
 
     result = run(out)
-    print(f"report: {result.report}")
+    for target in result.targets:
+        print(f"{'reached' if target.met else 'MISSED '}  {target.what}: {target.reached} ({target.wanted})")
+    print(f"open {result.report}")
     return 0
 
 
-def scan(data: tyro.conf.Positional[Path]) -> int:
-    """Find what is wrong with the videos of a data set before training does.
+def scan(
+    data: tyro.conf.Positional[Path],
+    *,
+    out: Path | None = None,
+    at_least: int = 8,
+    sample: bool = False,
+    processes: int | None = None,
+) -> int:
+    """Find what is wrong with the videos of a data set before a training does.
+
+    Exits with 1 where anything is found that the cleaned list leaves out.
 
     Args:
         data: A folder or list of videos.
+        out: File to write the cleaned list to, as a CSV for training.
+        at_least: Frames that a clip must have.
+        sample: Decode only some frames of each clip: several times as fast, but damage in between is missed.
+        processes: Processes that decode; as many as there are cores by default.
     """
-    raise NotImplementedError
+    from rich.console import Console
+    from rich.table import Table
+
+    from timesformer.data import manifest
+    from timesformer.data.scan import scan as look
+
+    table = manifest.load(data, missing="drop")
+    with _counting("videos") as progress:
+        found = look(table, at_least=at_least, full=not sample, processes=processes, progress=progress)
+    console = Console()
+    for finding in found.findings:
+        leak = " (across splits: leaks)" if finding.leak else ""
+        names = ", ".join(finding.keys)
+        console.print(
+            f"{finding.kind:<13} {names}: {finding.detail}{leak}", highlight=False, markup=False, soft_wrap=True
+        )
+    shown = Table("class", *table.splits)
+    for row in found.classes:
+        shown.add_row(row.label, *(str(getattr(row, split)) for split in table.splits))
+    console.print(shown)
+    if found.durations:
+        spread = found.durations
+        console.print(
+            f"seconds: shortest {spread.shortest:.2f}, median {spread.median:.2f}, longest {spread.longest:.2f}, "
+            f"in all {spread.total:.0f}",
+            highlight=False,
+        )
+    for note in found.manifest.notes:
+        console.print(f"! {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    left = len(table.items) - len(found.cleaned.items)
+    console.print(f"{len(table.items)} clips, {len(found.findings)} findings, {left} left out of the cleaned list")
+    if out:
+        manifest.write(found.cleaned, out)
+        console.print(f"written: {out}", highlight=False)
+    return 1 if left else 0
 
 
 def prepare(
-    data: tyro.conf.Positional[Path], out: tyro.conf.Positional[Path], *, short_side: int = 256, key_frames: int = 12
+    data: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    *,
+    short_side: int = 256,
+    key_distance: int = 12,
+    crf: int = 20,
+    processes: int | None = None,
 ) -> int:
-    """Re-encode a data set once, so that training reads it faster.
+    """Re-encode a data set once, so that training reads it several times as fast; goes on where it was stopped.
+
+    Args:
+        data: A folder or list of videos.
+        out: Folder to write to; it is a data set itself.
+        short_side: Short side in pixels; smaller videos keep theirs.
+        key_distance: Frames from one key frame to the next.
+        crf: Quality of H.264, 0 to 51; lower is better and larger.
+        processes: Processes that encode; as many as there are cores by default.
+    """
+    from timesformer.data import manifest
+    from timesformer.data.prepare import Settings
+    from timesformer.data.prepare import prepare as encode
+
+    settings = Settings(short_side=short_side, key_distance=key_distance, crf=crf)
+    with _counting("videos") as progress:
+        done = encode(manifest.load(data), out, settings=settings, processes=processes, progress=progress)
+    for title, videos in (("left out", done.failed), ("damaged", done.damaged)):
+        for video in videos:
+            print(f"{title}: {video.key}: {video.reason}")
+    print(f"{done.made} clips made, {done.kept} kept from before, {len(done.failed)} left out")
+    print(f"train on {done.table.parent}")
+    return 1 if done.failed else 0
+
+
+def shards(data: tyro.conf.Positional[Path], out: tyro.conf.Positional[Path], *, megabytes: int = 500) -> int:
+    """Write a data set as webdataset shards, for clusters whose file systems dislike small files.
 
     Args:
         data: A folder or list of videos.
         out: Folder to write to.
-        short_side: Short side in pixels; smaller videos keep theirs.
-        key_frames: Frames from one key frame to the next.
+        megabytes: Size of a shard.
     """
-    raise NotImplementedError
+    from timesformer.data import manifest
+    from timesformer.data import shards as tar
+
+    with _counting("videos") as progress:
+        files = tar.write(manifest.load(data), out, shard_bytes=megabytes * 1_000_000, progress=progress)
+    print(f"{len(files)} shards in {out}")
+    return 0

@@ -19,6 +19,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "recipes": models.recipes,
     "scan": data.scan,
     "prepare": data.prepare,
+    "shards": data.shards,
     "demo": data.demo,
 }
 

@@ -1,5 +1,6 @@
 """`timesformer evaluate` and `timesformer predict`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,37 +12,49 @@ if TYPE_CHECKING:
     from timesformer.evaluate import Evaluation
     from timesformer.predict import Prediction
 
-Weights = Annotated[str, tyro.conf.Positional]
+
+@dataclass(frozen=True)
+class Views:
+    """How each video is seen."""
+
+    clips: int = 1
+    """Temporal clips per video."""
+    crops: Literal[1, 3] = 3
+    """Spatial crops per clip."""
+
+
+@dataclass(frozen=True)
+class Measure(Views):
+    """How the videos of a data set are found, seen and scored."""
+
+    split: Literal["train", "val", "test", "all"] = "test"
+    """Videos to use; "test" is "val" where there are no test videos."""
+    fusion: Literal["scores", "logits"] = "scores"
+    """Average the views' scores, or their logits as the official code does."""
+    placement: Literal["middle", "official"] = "middle"
+    """Where clips lie: spread over the video, or where the official code puts them."""
+    videos: Path | None = None
+    """Folder of the videos that a list names, where it is not the list's own."""
+    missing: Literal["raise", "drop"] = "raise"
+    """What to do about listed videos that do not exist."""
+    workers: int = -1
+    """Decoding processes; -1 takes one for each core."""
 
 
 def evaluate(
     weights: tyro.conf.Positional[str],
     data: tyro.conf.Positional[Path],
     *,
-    clips: int = 1,
-    crops: Literal[1, 3] = 3,
-    split: Literal["train", "val", "test", "all"] = "test",
-    fusion: Literal["scores", "logits"] = "scores",
-    placement: Literal["middle", "official"] = "middle",
-    videos: Path | None = None,
-    missing: Literal["raise", "drop"] = "raise",
     out: Path | None = None,
-    workers: int = -1,
+    how: Annotated[Measure, tyro.conf.arg(name="")] = Measure(),
 ) -> int:
     """Measure a model on the videos of a data set: accuracy, classes, confusions.
 
     Args:
         weights: A checkpoint of any kind, or a published name.
         data: A folder or list of videos, as for training.
-        clips: Temporal clips per video.
-        crops: Spatial crops per clip.
-        split: Videos to use; "test" is "val" where there are no test videos.
-        fusion: Average the views' scores, or their logits as the official code does.
-        placement: Where clips lie: spread over the video, or where the official code puts them.
-        videos: Folder of the videos that a list names, where it is not the list's own.
-        missing: What to do about listed videos that do not exist.
         out: Folder for results.json, confusion.png and broken.csv; "evaluation" beside the weights by default.
-        workers: Decoding processes; -1 takes one for each core.
+        how: How the videos are found, seen and scored.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -52,15 +65,17 @@ def evaluate(
     from timesformer.weights import loading
 
     checkpoint = loading.load(weights)
-    table = manifest.load(data, task=checkpoint.task, labels=checkpoint.labels or None, videos=videos, missing=missing)
+    table = manifest.load(
+        data, task=checkpoint.task, labels=checkpoint.labels or None, videos=how.videos, missing=how.missing
+    )
     console = Console()
     for note in table.notes:
         console.print(f"! {note}", style="yellow", highlight=False, markup=False)
-    scoring = Scoring(clips=clips, crops=crops, placement=placement, fusion=fusion, workers=workers)
+    scoring = Scoring(clips=how.clips, crops=how.crops, placement=how.placement, fusion=how.fusion, workers=how.workers)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("videos", total=len(table.of(split)))
+        task = progress.add_task("videos", total=len(table.of(how.split)))
         result = verb.evaluate(
-            checkpoint, table, scoring, split=split, progress=lambda done: progress.update(task, completed=done)
+            checkpoint, table, scoring, split=how.split, progress=lambda done: progress.update(task, completed=done)
         )
     folder = out or (Path(weights).parent if Path(weights).is_file() else Path()) / "evaluation"
     verb.write(result, folder)
@@ -108,9 +123,8 @@ def predict(
     *,
     json: bool = False,
     top: int = 5,
-    clips: int = 1,
-    crops: Literal[1, 3] = 3,
     labels: Path | None = None,
+    how: Annotated[Views, tyro.conf.arg(name="")] = Views(),
 ) -> int:
     """Name what happens in videos.
 
@@ -119,9 +133,8 @@ def predict(
         videos: Video files, or folders of them.
         json: One line of JSON for each video instead of bars.
         top: Number of classes to show.
-        clips: Temporal clips per video.
-        crops: Spatial crops per clip.
         labels: A file with the class names, a line each, for weights that come without.
+        how: How each video is seen.
     """
     from rich.console import Console
 
@@ -130,7 +143,7 @@ def predict(
 
     console = Console()
     errors = Console(stderr=True)
-    predictor = Predictor(loading.load(weights, labels=labels), clips=clips, crops=crops)
+    predictor = Predictor(loading.load(weights, labels=labels), clips=how.clips, crops=how.crops)
     failures = 0
     for result in predict_files(predictor, videos):
         if json:
@@ -138,7 +151,10 @@ def predict(
         if isinstance(result, Failure):
             failures += 1
             errors.print(f"error: {result.path}: {result.reason}", highlight=False, markup=False, soft_wrap=True)
-        elif not json:
+            continue
+        for note in result.notes:
+            errors.print(f"! {result.path}: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        if not json:
             _bars(console, result, top)
     return 1 if failures else 0
 
