@@ -1,7 +1,6 @@
 """The demo: generated videos, two trainings alike but for their attention, and a page that shows what came of them."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from timesformer.config import (
     require,
 )
 from timesformer.data import manifest, motions
+from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.predict import Predictor
 from timesformer.report import Page, Pixels, Result, Target
@@ -52,8 +52,6 @@ class Plan:
     test: int
     size: int
     """Side of the generated videos in pixels."""
-    spread: float
-    """Pixels are divided by this multiple of their standard deviation."""
     config: TrainConfig
 
 
@@ -71,22 +69,27 @@ class DemoResult:
     """What the demo is meant to show, each reached or missed."""
 
 
+# Found on 400 held-out videos: 96 % after 12,000 clips and 98 % after 24,000, of 2,000 different ones. On an earlier,
+# harder drawing of the motions (one run each) most trainings stalled at 27 %, where which pair it is is seen but not
+# which way it goes: 4 blocks for 16,000 clips, lr 2e-3 for 19,200, and at that rate 36 patches for 16,000. There 2
+# blocks on 16 patches got further only where the sine waves of places and times stood out: 79 % with waves of twice
+# the height after 28,800 clips, 69 % with pixels of half the spread after 22,400. On today's drawing that spread
+# changes nothing.
 CONFIG = TrainConfig(
     model=ModelConfig(
         frames=8, size=32, patch=8, width=128, depth=2, heads=4, classes=8, drop_path=0.0, start="scratch"
     ),
     clip=ClipConfig(frames=8, size=32, sampling="segments"),
     augment=AugmentConfig(jitter=(1.0, 1.18), flip=False, colour=0.2),
-    optim=OptimConfig(lr=1e-3, weight_decay=0.05, warmup=1, epochs=10, batch=16, clip_grad=1.0, label_smoothing=0.1),
+    optim=OptimConfig(lr=1e-3, weight_decay=0.05, warmup=1.2, epochs=12, batch=16, clip_grad=1.0, label_smoothing=0.1),
     engine=EngineConfig(cache="on", workers=0),
 )
-FULL = Plan(train=4000, val=160, test=400, size=40, spread=2.0, config=CONFIG)
+FULL = Plan(train=2000, val=160, test=400, size=40, config=CONFIG)
 SMALL = Plan(
     train=32,
     val=8,
     test=16,
     size=24,
-    spread=2.0,
     config=replace(
         CONFIG,
         model=replace(CONFIG.model, frames=2, size=16, width=16, depth=1, heads=2),
@@ -111,7 +114,8 @@ def run(out: Path, *, small: bool = False, display: Display | None = None) -> De
     for scheme in SCHEMES:
         display.say(f"{scheme} attention")
         with _timed(out, f"training {scheme}"):
-            _train(table, _with_scheme(config, scheme), out / scheme, display)
+            alike = replace(config, model=replace(config.model, scheme=scheme))
+            _train(table, alike, out / scheme, display)
         with _timed(out, f"evaluating {scheme}"):
             _evaluate(table, config, out / scheme, display)
     with _timed(out, "predicting one video"):
@@ -165,28 +169,17 @@ def _counter(display: Display) -> Callable[[int], None]:
 def _generate(out: Path, plan: Plan, display: Display) -> None:
     with display:
         display.begin("writing videos", plan.train + plan.val + plan.test)
-        motions.generate(
-            out / "motions",
-            train=plan.train,
-            val=plan.val,
-            test=plan.test,
-            size=plan.size,
-            progress=_counter(display),
-        )
+        counts = {"train": plan.train, "val": plan.val, "test": plan.test}
+        motions.generate(out / "motions", **counts, size=plan.size, progress=_counter(display))
 
 
 def _settled(plan: Plan, table: Manifest) -> TrainConfig:
     """The plan's config with what is measured on the videos and the machine."""
     seen = choose.survey(table)
-    require(seen is not None, f"no training video in {table.source} can be read; remove the folder and run again.")
-    assert seen is not None
-    red, green, blue = (plan.spread * value for value in seen.std)
-    config = replace(plan.config, clip=replace(plan.config.clip, mean=seen.mean, std=(red, green, blue)))
+    if seen is None:
+        raise DataError(f"no training video in {table.source} can be read; remove the folder and run again.")
+    config = replace(plan.config, clip=replace(plan.config.clip, mean=seen.mean, std=seen.std))
     return choose.settle(config, table, gpu=torch.cuda.is_available())
-
-
-def _with_scheme(config: TrainConfig, scheme: Scheme) -> TrainConfig:
-    return replace(config, model=replace(config.model, scheme=scheme))
 
 
 def _train(table: Manifest, config: TrainConfig, folder: Path, display: Display) -> None:
@@ -261,23 +254,20 @@ def _result(folder: Path, scheme: str) -> Result:
 
 def _targets(results: tuple[Result, ...], seconds: float) -> tuple[Target, ...]:
     divided, space = (result.top1 for result in results)
+    least, most = report.percent(DIVIDED_AT_LEAST), report.percent(SPACE_AT_MOST)
+    time_taken = f"{seconds:.0f} s with {torch.get_num_threads()} threads"
     return (
         Target(
-            "divided attention tells the motions apart",
-            f"at least {report.percent(DIVIDED_AT_LEAST)}",
+            "divided attention tells them apart",
+            f"at least {least}",
             report.percent(divided),
             divided >= DIVIDED_AT_LEAST,
         ),
+        Target("attention within frames does not", f"at most {most}", report.percent(space), space <= SPACE_AT_MOST),
         Target(
-            "attention within single frames does not",
-            f"at most {report.percent(SPACE_AT_MOST)}",
-            report.percent(space),
-            space <= SPACE_AT_MOST,
-        ),
-        Target(
-            "all of it in a few minutes on two idle cores",
+            "all of it takes minutes on two idle cores",
             f"at most {SECONDS_AT_MOST:.0f} s",
-            f"{seconds:.0f} s on {len(os.sched_getaffinity(0))} cores",
+            time_taken,
             seconds <= SECONDS_AT_MOST,
         ),
     )
@@ -293,6 +283,7 @@ def _settings(out: Path) -> tuple[tuple[str, str], ...]:
     config = configfile.from_toml(RunFolder(out / SCHEMES[0]).config.read_text(encoding="utf-8"))
     plan = json.loads((out / "demo.json").read_text(encoding="utf-8"))
     model, optim = config.model, config.optim
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return (
         ("videos to train, validate, test", f"{plan['train']}, {plan['val']}, {plan['test']}"),
         ("clip", f"{model.frames} frames of {model.size} px, patches of {model.patch} px"),
@@ -300,6 +291,5 @@ def _settings(out: Path) -> tuple[tuple[str, str], ...]:
         ("training", f"{optim.epochs} epochs, batches of {optim.batch}, AdamW at {optim.lr:g}"),
         ("arithmetic", config.engine.precision),
         ("views per held-out video", str(VIEWS)),
-        ("device", torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"),
-        ("torch", torch.__version__),
+        ("machine", f"{device}, torch {torch.__version__}"),
     )

@@ -173,8 +173,9 @@ def _picture(frames: Pixels, text: str) -> str:
     """Frames (t, h, w, 3) side by side, as an image within the page."""
     from matplotlib.image import imsave
 
-    gap = np.full((len(frames), frames.shape[1], 2, 3), 255, dtype=np.uint8)
-    side_by_side = np.concatenate(list(np.concatenate([frames, gap], axis=2)), axis=1)[:, :-2]
+    opaque = np.concatenate([frames, np.full_like(frames[..., :1], 255)], axis=-1)
+    spaced = np.pad(opaque, ((0, 0), (0, 0), (0, 2), (0, 0)))  # gaps are transparent
+    side_by_side = np.concatenate(list(spaced), axis=1)[:, :-2]
     buffer = BytesIO()
     imsave(buffer, np.ascontiguousarray(side_by_side), format="png")
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -220,10 +221,10 @@ def _chart(results: Sequence[Result], name: str, *, top: float, chance: float | 
         parts.append(f'<text x="{LEFT - 6}" y="{y(level)}" dy="4" text-anchor="end">{text}</text>')
     if chance is not None:
         parts.append(f'<line class="chance" x1="{LEFT}" x2="{WIDTH - 10}" y1="{y(chance)}" y2="{y(chance)}"/>')
-        parts.append(f'<text x="{WIDTH - 10}" y="{y(chance)}" dy="-5" text-anchor="end">chance</text>')
+        parts.append(f'<text x="{WIDTH - 10}" y="{y(chance)}" dy="15" text-anchor="end">chance</text>')
     for epoch in sorted({1, (epochs + 1) // 2, epochs}):
-        parts.append(f'<text x="{x(epoch)}" y="{HEIGHT - 14}" text-anchor="middle">{epoch}</text>')
-    parts.append(f'<text x="{LEFT + inner_width / 2}" y="{HEIGHT - 1}" text-anchor="middle">epoch</text>')
+        parts.append(f'<text x="{x(epoch)}" y="{HEIGHT - 18}" text-anchor="middle">{epoch}</text>')
+    parts.append(f'<text x="{LEFT + inner_width / 2}" y="{HEIGHT - 4}" text-anchor="middle">epoch</text>')
     for number, run in enumerate(results):
         points = [(x(row["epoch"]), y(row[name])) for row in run.rows]
         parts.append(f'<polyline class="run-{number}" points="{" ".join(f"{a},{b}" for a, b in points)}"/>')
