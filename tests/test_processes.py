@@ -40,6 +40,15 @@ def rich(parallel: str = "ddp") -> TrainConfig:
     return made_trainings.config(optim=RICH, engine={"parallel": parallel})
 
 
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    """Weights that matter: a bias of all keys changes no answer, so only rounding moves it, which AdamW magnifies."""
+    tensors = load_file(path)
+    for name, value in tensors.items():
+        if name.endswith("qkv.bias"):
+            value.chunk(3)[1].zero_()
+    return tensors
+
+
 def assert_alike(one: Path, other: Path, tolerance: float = 1e-5) -> None:
     """The same measures in each epoch, and the same weights."""
     rows, others = (
@@ -50,7 +59,7 @@ def assert_alike(one: Path, other: Path, tolerance: float = 1e-5) -> None:
         for name in row.keys() - set(made_trainings.TIMING):
             assert row[name] == pytest.approx(second[name], abs=tolerance), name
     for name in ("best", "final"):
-        found, wanted = (load_file(run / f"{name}.safetensors") for run in (one, other))
+        found, wanted = (weights(run / f"{name}.safetensors") for run in (one, other))
         torch.testing.assert_close(found, wanted, rtol=0, atol=10 * tolerance)
 
 

@@ -61,6 +61,7 @@ def train(
             try:
                 clips = _clips(manifest, config, display, caught)
             except Stopped:
+                display.say(f"{signal.Signals(caught[0]).name}: stopped before the first step")
                 return Outcome(run, (), (), caught[0])
             current = session.build(manifest, config, validation, world=world, run=run, display=display)
             state = session.resume(current) if resume else session.fresh(current)

@@ -127,6 +127,6 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, weights: dict[st
         model,
         optimizer,
         model_state_dict=weights,
-        optim_state_dict=state,  # type: ignore[arg-type]
+        optim_state_dict=state,
         options=StateDictOptions(full_state_dict=True),
     )

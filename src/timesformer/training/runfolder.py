@@ -16,6 +16,8 @@ import torch
 from timesformer import charts, configfile
 from timesformer.config import ConfigError, TrainConfig
 
+PICKLE_ERRORS = (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
+"""What torch raises for bytes that are no pickle of its own, depending on the bytes."""
 DRAWING = 15.0
 """Seconds between two pictures of the curves, which take longer to draw than a small epoch to train."""
 Row = dict[str, float]
@@ -120,7 +122,7 @@ class RunFolder:
         try:
             saved = torch.load(self.last, weights_only=True, map_location="cpu")
             return State(**saved["state"]), saved["weights"], saved["optimizer"]
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        except (OSError, EOFError, *PICKLE_ERRORS) as error:
             raise ConfigError(
                 f"{self.last} is not a whole saved state ({error!s:.120}); put a copy back, or remove it to begin anew."
             ) from error
