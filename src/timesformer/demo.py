@@ -255,7 +255,7 @@ def _result(folder: Path, scheme: str) -> Result:
 def _targets(results: tuple[Result, ...], seconds: float) -> tuple[Target, ...]:
     divided, space = (result.top1 for result in results)
     least, most = report.percent(DIVIDED_AT_LEAST), report.percent(SPACE_AT_MOST)
-    time_taken = f"{seconds:.0f} s with {torch.get_num_threads()} threads"
+    time_taken = f"{seconds:.0f} s (threads: {torch.get_num_threads()})"
     return (
         Target(
             "divided attention tells them apart",

@@ -263,7 +263,7 @@ def _example(page: Page) -> str:
     )
     return (
         f'<p><code>{html.escape(page.example)}</code> shows <span class="true">{html.escape(page.truth)}</span>. It is '
-        "the first held-out video of the first class, whatever the models make of it.</p>"
+        "chosen before any training, whatever the models make of it.</p>"
         f'<div class="card" style="margin-bottom: 1rem"><div class="strips" style="grid-template-columns: 1fr">'
         f'{_picture(page.example_frames, "frames of the example")}</div></div><div class="pair">{cards}</div>'
     )
