@@ -99,7 +99,6 @@ def test_a_frame_taken_at_random_has_the_same_geometry_whatever_moves() -> None:
     geometry = np.array(
         [[draw_paths(rng, moving, 16)[:, rng.integers(16)] for _ in range(2500)] for moving in range(4)]
     )
-    geometry[:, :, 2] %= 2 * math.pi
     quantiles = np.quantile(geometry, [0.05, 0.25, 0.5, 0.75, 0.95], axis=1)  # (quantile, moving, row)
     spread = geometry.std(axis=(0, 1))
     assert (np.ptp(quantiles, axis=1) / spread).max() < 0.2

@@ -85,14 +85,14 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None) -> Ch
     if source is None:
         model, clip = _small(outputs, seen, gpu=gpu, reasons=reasons)
         augment = AugmentConfig(jitter=(1.0, 1.18), flip=_may_flip(manifest, reasons), colour=0.2)
-        optim = OptimConfig(lr=5e-4, weight_decay=0.05, warmup=2, clip_grad=1.0, label_smoothing=0.1, batch=16)
+        optim = OptimConfig(lr=5e-4, weight_decay=0.05, warmup=2.0, clip_grad=1.0, label_smoothing=0.1, batch=16)
     else:
         model = replace(source.config, classes=outputs, scheme="divided" if source.image else source.config.scheme)
         clip = source.clip
         augment = AugmentConfig(jitter=(1.0, 1.25), flip=_may_flip(manifest, reasons), colour=0.2)
         lr = 5e-4 if model.width < 384 else 5e-5
         optim = OptimConfig(
-            lr=lr, weight_decay=0.05, warmup=2, clip_grad=1.0, label_smoothing=0.1, batch=16, layer_decay=0.75
+            lr=lr, weight_decay=0.05, warmup=2.0, clip_grad=1.0, label_smoothing=0.1, batch=16, layer_decay=0.75
         )
         reasons.append(f"started from {source.name}: its clip settings, learning rate {lr:g}, lower blocks slower")
     if manifest.task == "regression":
