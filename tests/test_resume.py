@@ -124,14 +124,14 @@ def test_a_training_outside_the_main_thread_runs_without_signals(data: Manifest,
 def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(data: Manifest, tmp_path: Path) -> None:
     settings = made_trainings.everything()
     draw = np.random.default_rng(0)
-    # At random; then while it makes a step, validates, and writes its state, its best checkpoint and its measures
+    # While it makes a step, validates, and writes its state, its best checkpoint and its measures; then at random
     deaths: list[Moment | str | None] = [
-        *([None] * 2),
         ("step", 4),
         ("validating", 2),
         ".last.pt.partial",
         ".best.safetensors.*.partial",
         ".metrics.jsonl.partial",
+        *([None] * 2),
     ]
     whole = made_trainings.started(made_trainings.train_in_process, data.source, settings, tmp_path / "whole")
     whole.join(200)
