@@ -39,21 +39,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 130
     except BrokenPipeError:
         code = 1
-    except (ConfigError, ImportError, OSError, *_errors()) as error:
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
         _say(f"error: {error}")
         code = 2
     sys.exit(code)
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    """The errors that commands raise on purpose, of the modules that were imported on the way."""
+def _expected() -> tuple[type[Exception], ...]:
+    """The errors that commands raise on purpose; those of a module only where it was imported on the way."""
     names = {
         "timesformer.data.items": "DataError",
         "timesformer.video.container": "VideoError",
         "timesformer.weights.report": "WeightsError",
         "timesformer.training.session": "TrainingError",
     }
-    return tuple(getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules)
+    found = (getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules)
+    return (ConfigError, ImportError, OSError, *found)
 
 
 def _say(text: str) -> None:
