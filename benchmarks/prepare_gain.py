@@ -81,7 +81,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sources, out = Path(folder) / "sources", Path(folder) / "prepared"
         for number in range(options.videos):
-            film(sources / "ab"[number % 2] / f"{number}.mp4", number)
+            film(sources / "val" / "ab"[number % 2] / f"{number}.mp4", number)
         start = time.perf_counter()
         prepare(load(sources), out)
         spent = time.perf_counter() - start

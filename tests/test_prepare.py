@@ -165,7 +165,7 @@ def test_an_interrupted_run_leaves_whole_files_only_and_is_taken_up_again(tmp_pa
     for number in range(6):
         path = tmp_path / "data" / "ab"[number % 2] / f"{number}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, frames=600, size=(320, 240))
+        write(path, frames=300, size=(192, 144))
     script = (
         "import sys\nfrom pathlib import Path\nfrom timesformer.data.manifest import load\n"
         "from timesformer.data.prepare import prepare\n"
@@ -181,7 +181,7 @@ def test_an_interrupted_run_leaves_whole_files_only_and_is_taken_up_again(tmp_pa
     assert process.wait(60) != 0
     finished = sorted(path for path in out.rglob("*") if path.suffix in (".mp4", ".part"))
     assert 1 <= len(finished) < 6 and not any(path.name.startswith(".") for path in finished)
-    assert all(reader.count_decodable(path).frames == 600 for path in finished)
+    assert all(reader.count_decodable(path).frames == 300 for path in finished)
     made = run(tmp_path / "data", out)
     assert (made.kept, made.made, made.failed) == (len(finished), 6 - len(finished), ())
     assert json.loads((out / "prepare.json").read_text())["short_side"] == 256

@@ -202,7 +202,7 @@ def test_a_crash_costs_its_own_job_and_an_exception_comes_through() -> None:
 
 
 def test_a_crash_of_the_decoder_names_the_file_and_the_scan_goes_on(tmp_path: Path, clips: list[Path]) -> None:
-    long = film(tmp_path / "long.mp4", scene(3, 3, size=(320, 240)), seconds=40)
+    long = film(tmp_path / "long.mp4", scene(3, 3, size=(192, 144)), seconds=15)
 
     def kill(done: int, total: int) -> None:
         if done == 1:  # the next file has been handed out and takes a while
