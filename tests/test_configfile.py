@@ -152,7 +152,7 @@ def test_a_whole_number_serves_where_a_fraction_is_meant_and_not_the_other_way()
         ("[optim]\nepoch = 1", r"^optim\.epoch is unknown; did you mean optim\.epochs\?"),
         ("[optim]\nflip = false", r"^optim\.flip is unknown; did you mean augment\.flip\?"),
         ("[modle]\nwidth = 3", r"^modle is unknown; did you mean model\?"),
-        ("zzz = 1", r"^zzz is unknown; there are model, clip, augment, optim, engine, task, init, freeze\."),
+        ("zzz = 1", r"^zzz is unknown; there are model, clip, augment, optim, engine, task, init, freeze, lora\."),
         ("[optim]\nlr = 'x'", r"^optim\.lr is 'x'; it must be a finite number\."),
         ("[optim]\nlr = inf", r"^optim\.lr is inf; it must be a finite"),
         ("[optim]\nwarmup = nan", r"^optim\.warmup is nan; it must be a finite"),

@@ -259,10 +259,21 @@ class TrainConfig:
     """Weights to start from: a path or a published name; empty starts from nothing."""
     freeze: Literal["none", "backbone"] = "none"
     """Parts of the model that keep their initial weights."""
+    lora: int = 0
+    """Rank of the adapters that learn in place of the attention weights of `init` (LoRA); 0 is off."""
 
     def __post_init__(self) -> None:
         require(
             self.clip.size == self.model.size and self.clip.frames == self.model.frames,
             f"clips are {self.clip.frames} frames of {self.clip.size} px but the model is for {self.model.frames} "
             f"frames of {self.model.size} px; set model.frames, model.size and clip.frames, clip.size alike.",
+        )
+        require(self.lora >= 0, f"lora is {self.lora}; a rank must be at least 1 (8 is a good one), 0 is off.")
+        require(
+            not self.lora or bool(self.init),
+            f"lora {self.lora} adapts weights that are there already; name them with init, or leave lora out.",
+        )
+        require(
+            not self.lora or self.freeze == "none",
+            f"lora {self.lora} and freeze {self.freeze!r} both say what learns; leave one of them out.",
         )

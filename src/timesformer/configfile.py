@@ -155,10 +155,10 @@ def _wanted(hint: Any, value: object) -> str:
 
 
 def _suggestion(section: str, name: str) -> str:
-    """The fields nearest to an unknown one, in its own section before others, as the end of a sentence."""
+    """The fields nearest to an unknown one, of its name in other sections or alike in its own, as the end of a sentence."""
     own = [known.removeprefix(section) for known in _names() if known.rpartition(".")[0] == section.rstrip(".")]
-    near = [section + close for close in difflib.get_close_matches(name, own, n=3)]
-    near = near or [known for known in _names() if known.rpartition(".")[2] == name]
+    near = [known for known in _names() if known.rpartition(".")[2] == name]
+    near = near or [section + close for close in difflib.get_close_matches(name, own, n=3)]
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"there are {', '.join(own)}."

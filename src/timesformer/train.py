@@ -13,7 +13,7 @@ from timesformer.data import dataset
 from timesformer.data.dataset import Batch, Broken, TrainingClips
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
-from timesformer.training import processes, session, stopping
+from timesformer.training import adapters, processes, session, stopping
 from timesformer.training.advice import advice
 from timesformer.training.display import Display
 from timesformer.training.optimiser import average, rate, set_rate
@@ -214,6 +214,7 @@ def _check(manifest: Manifest, config: TrainConfig, world: World) -> None:
             f"the config is for {config.task} with {config.model.classes} outputs, but {manifest.source} was read for "
             f"{manifest.task} and has {len(manifest.labels)}; make task and model.classes agree with the data."
         )
+    adapters.check(config.lora)
     parts = world.size * config.optim.accumulate
     if config.optim.batch % parts:
         raise ConfigError(

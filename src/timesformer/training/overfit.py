@@ -11,7 +11,7 @@ from timesformer.config import ConfigError, TrainConfig
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import loss, optimiser
+from timesformer.training import adapters, loss, optimiser
 from timesformer.training.display import Display
 from timesformer.video.reader import VideoError
 from timesformer.video.views import noting_damage, read_views
@@ -74,8 +74,10 @@ class _Check:
         self.losses: list[float] = []
         plain = replace(config.model, drop_path=0.0)
         torch.manual_seed(config.engine.seed)
-        self.model = loading.start(config.init, plain).model if config.init else TimeSformer(plain)
+        started = loading.start(config.init, plain) if config.init else None
+        self.model = started.model if started else TimeSformer(plain)
         optimiser.freeze(self.model, config.freeze)
+        adapters.add(self.model, config.lora, started.report if started else None)
         self.model.to(self.device)
         self.optimizer = optimiser.build(self.model, self.optim, depth=plain.depth)
 

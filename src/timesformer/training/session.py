@@ -16,7 +16,7 @@ from timesformer.data.manifest import Manifest
 from timesformer.evaluate import Scoring
 from timesformer.metrics import Multilabel, Regression
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import loss, optimiser, processes
+from timesformer.training import adapters, loss, optimiser, processes
 from timesformer.training.display import Display
 from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, SaveError, State
@@ -60,9 +60,13 @@ def build(
 ) -> Session:
     """The model with its start, the optimiser, and everything else that stays."""
     torch.manual_seed(config.engine.seed)
-    model = loading.start(config.init, config.model).model if config.init else TimeSformer(config.model)
+    started = loading.start(config.init, config.model) if config.init else None
+    model = started.model if started else TimeSformer(config.model)
     model.checkpointing = config.engine.checkpointing
     optimiser.freeze(model, config.freeze)
+    if started and config.lora:
+        adapters.add(model, config.lora, started.report)
+        display.say(f"LoRA of rank {config.lora}: {adapters.summary(model)}")
     model.to(world.device).train()
     shared = processes.share(model, world, config.engine)
     weighted = config.optim.class_weights and config.task != "regression"
@@ -148,16 +152,18 @@ def _arithmetic(session: Session) -> torch.autocast:
 
 
 def snapshot(session: Session, state: State) -> TimeSformer:
-    """The model to look at and to keep: whole, in evaluation mode, with averaged weights where they are averaged."""
+    """The model to look at and to keep: whole, in evaluation mode, averaged where it is averaged, adapters merged."""
     sharded = session.config.engine.parallel == "fsdp" and session.world.size > 1
-    if not (sharded or state.average):
+    if not (sharded or state.average or session.config.lora):
         return session.model
     values = state.average or [value.detach() for value in session.model.parameters()]
     with torch.device(session.world.device):
         model = TimeSformer(session.config.model)
+        adapters.add(model, session.config.lora)
     with torch.no_grad():
         for target, value in zip(model.parameters(), values, strict=True):
             target.copy_(processes.whole_tensor(value))
+        adapters.merge(model)
     return model
 
 
