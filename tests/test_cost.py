@@ -71,12 +71,12 @@ def test_multiply_adds_are_those_of_the_run_model_and_of_class_token_copies(name
     config = reference.VARIANTS[name]
     grid = Grid(4, 4, 6)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        TimeSformer(config)(torch.empty(1, 4, 3, 16, 24))
+        TimeSformer(config).eval()(torch.empty(1, 4, 3, 16, 24))
     copies = 0  # linear layers that the paper's count runs for every copy of the class token, and the model once
     for step in schemes.steps(config):
         groups = schemes.group_count(step, grid)
         if step.class_token == "shared":
-            copies += 4 * (groups - 1)
+            copies += 3 * (groups - 1)
         elif step.class_token == "key":
             copies += 2 * groups - 3  # the model also computes the query that equation 11 has no use for
     expected = multiply_adds(config) - config.depth * config.width**2 * copies
@@ -155,7 +155,8 @@ def test_checkpointing_keeps_one_block_and_a_stream_per_block(monkeypatch: pytes
     monkeypatch.setattr(attention, "EXPLICIT_KEYS", 0)
     config = ModelConfig(**SMALL)
     between = kept_bytes(config, batch=1, bf16=False, checkpointing=True)
-    one_block = kept_bytes(replace(config, depth=1, drop_path=0.0), batch=1, bf16=False)
+    one, two = (kept_bytes(replace(config, depth=depth, drop_path=0.0), batch=1, bf16=False) for depth in (1, 2))
+    one_block = two - one  # the last one keeps less
     estimate = cost(config)
     assert estimate.checkpointed == pytest.approx(between + one_block, rel=0.1)
     assert estimate.checkpointed < estimate.activations / 2

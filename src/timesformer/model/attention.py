@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from timesformer.model import schemes
+from timesformer.model import recompute, schemes
 from timesformer.model.schemes import Grid, Step
 
 # On CPU the fused kernel is made for long sequences: at 8 to 200 keys two batched products and a softmax took
@@ -13,12 +13,29 @@ EXPLICIT_KEYS = 256
 EXPLICIT_KEYS_BF16 = 32
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention in the last two dimensions, by whichever exact path is faster on this device."""
+def _explicit(query: Tensor, key: Tensor) -> bool:
+    """Whether explicit attention is faster than the fused kernel on this device."""
     limit = EXPLICIT_KEYS if query.dtype is torch.float32 or query.requires_grad else EXPLICIT_KEYS_BF16
-    if query.device.type == "cpu" and key.shape[-2] <= limit:
-        return torch.softmax(query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2), dim=-1) @ value
-    return F.scaled_dot_product_attention(query, key, value)
+    return query.device.type == "cpu" and key.shape[-2] <= limit
+
+
+def _weights(query: Tensor, key: Tensor) -> Tensor:
+    """Attention weights: (..., queries, d), (..., keys, d) -> (..., queries, keys)."""
+    return torch.softmax(query * query.shape[-1] ** -0.5 @ key.mT, dim=-1)
+
+
+def _weighted(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Explicit attention, heads joined: three (b, groups, heads, n, d / heads) -> (b, groups, n, d)."""
+    return (_weights(query, key) @ value).transpose(2, 3).flatten(3)
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same by the fused kernel, which takes four dimensions and answers in the layout of its queries.
+
+    Where groups of several clips need a copy, it is one with heads innermost, so that joining them needs no other.
+    """
+    q, k, v = (tensor.transpose(2, 3).flatten(0, 1).transpose(1, 2) for tensor in (query, key, value))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).unflatten(0, query.shape[:2])
 
 
 class GroupAttention(nn.Module):
@@ -26,8 +43,7 @@ class GroupAttention(nn.Module):
 
     Class tokens come first in the sequence: one per clip, or one per frame where the step's groups have their own.
     Queries, keys and values are computed once per token and then regrouped, so a class token that takes part in
-    many groups is projected once; since the projection is linear, its outputs are averaged before it.
-    Equations 2 to 8 of the paper, with biases as in the published weights.
+    many groups has them computed once. Equations 2 to 8 of the paper, with biases as in the published weights.
     """
 
     def __init__(self, step: Step, *, width: int, heads: int, extra: bool) -> None:
@@ -39,26 +55,23 @@ class GroupAttention(nn.Module):
         self.proj = nn.Linear(width, width)
         self.extra = nn.Linear(width, width) if extra else None
 
-    def forward(self, tokens: Tensor, grid: Grid, keep: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, grid: Grid, keep: Tensor | None = None, *, class_only: bool = False) -> Tensor:
         """Residual of this step: (b, classes + t*h*w, d) -> the same shape; zero for a class token that is left out.
 
-        ``keep`` is stochastic depth's factor for each group, (b, groups); None keeps all.
+        ``keep`` is stochastic depth's factor for each group, (b, groups); None keeps all. ``class_only`` asks for the
+        residuals of class tokens alone, (b, classes, d), in a step without extra linear that they take part in.
         """
-        lead = tokens.shape[1] - grid.tokens
         query, key, value = self._regroup(tokens, grid)
-        batch, groups = query.shape[:2]
-        attended = _attend(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
-        attended = attended.transpose(1, 2).flatten(2).unflatten(0, (batch, groups))  # (b, g, n, d)
-        if keep is not None:
-            attended = attended * keep[..., None, None]
-        residual = F.linear(self._gather(attended, grid), self.proj.weight)
-        if keep is None:
-            residual = residual + self.proj.bias
-        else:  # a dropped group drops its bias too
-            shares = keep[..., None, None].expand(*attended.shape[:3], 1)
-            residual = residual + self._gather(shares, grid) * self.proj.bias
+        query = query[..., :1, :] if class_only else query
+        # Two linears in a row are one linear: less work and memory once there are more tokens than outputs.
+        joined = self.training and query.numel() > self.proj.weight.numel() and recompute.known(self.proj, self.extra)
+        residual = self._project(query, key, value, joined=joined)
+        if keep is not None:  # a dropped group drops its bias, too
+            residual = residual * keep[..., None, None]
+        residual = self._gather(residual, grid)
         if self.extra is not None:
-            residual = self.extra(residual)
+            residual = residual + self.extra.bias if joined else self.extra(residual)
+        lead = tokens.shape[1] - grid.tokens
         return F.pad(residual, (0, 0, lead, 0)) if self.step.class_token in ("out", "key") else residual
 
     def weights(self, tokens: Tensor, grid: Grid) -> Tensor:
@@ -67,13 +80,13 @@ class GroupAttention(nn.Module):
         Where the class token takes part it is the first key, and the first query unless the step only reads it.
         """
         query, key, _ = self._regroup(tokens, grid)
-        return torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5, dim=-1)
+        return _weights(query, key)
 
     def _regroup(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values by group: each (b, groups, heads, n, d / heads)."""
         lead = tokens.shape[1] - grid.tokens
         role = self.step.class_token
-        qkv = self.qkv(self.norm(tokens[:, lead:] if role == "out" else tokens))
+        qkv = recompute.norm_linear(tokens[:, lead:] if role == "out" else tokens, self.norm, self.qkv)
         if role == "out":
             grouped = schemes.group(qkv, self.step, grid)
         elif lead == 1 and schemes.group_count(self.step, grid) == 1:
@@ -86,11 +99,28 @@ class GroupAttention(nn.Module):
         query, key, value = grouped.unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
         return (query[..., 1:, :] if role == "key" else query), key, value
 
+    def _project(self, query: Tensor, key: Tensor, value: Tensor, *, joined: bool) -> Tensor:
+        """Attention and output projection, and the extra linear's weight if ``joined``: (b, groups, n, d)."""
+        attend = _weighted if _explicit(query, key) else _fused
+        if not recompute.known(self.proj):
+            return self.proj(attend(query, key, value))
+        weight: Tensor = self.proj.weight
+        bias: Tensor = self.proj.bias
+        if joined and self.extra is not None:
+            weight, bias = self.extra.weight @ weight, self.extra.weight @ bias
+        if attend is _weighted:
+            return recompute.linear(attend, query, key, value, weight=weight, bias=bias)
+        return F.linear(attend(query, key, value), weight, bias)
+
     def _gather(self, grouped: Tensor, grid: Grid) -> Tensor:
-        """Back to one sequence: (b, groups, n, d) -> (b, classes + t*h*w, d), shared class tokens averaged."""
+        """Back to one sequence: (b, groups, n, d) -> (b, classes + t*h*w, d), shared class tokens averaged.
+
+        Groups of class tokens alone, with n = 1, give class tokens alone.
+        """
         role = self.step.class_token
         if role in ("out", "key"):
             return schemes.ungroup(grouped, self.step, grid)
-        patches = schemes.ungroup(grouped[:, :, 1:], self.step, grid)
         first = grouped[:, :, 0] if role == "own" else grouped[:, :, 0].mean(dim=1, keepdim=True)
-        return torch.cat([first, patches], dim=1)
+        if grouped.shape[2] == 1:
+            return first
+        return torch.cat([first, schemes.ungroup(grouped[:, :, 1:], self.step, grid)], dim=1)

@@ -42,12 +42,14 @@ def cost(
     grid = _grid(config, frames=frames, size=size)
     pixels, tokens = 3 * config.patch**2 * grid.tokens, config.width * _tokens(config, grid)
     block = _block_activations(config, grid, precision=precision)
+    ends = schemes.ends_with_class_tokens(config)
+    last = _block_activations(config, grid, precision=precision, class_only=ends)
     return Cost(
         parameters=parameters(config),
         multiply_adds=multiply_adds(config, frames=frames, size=size),
         keys=keys_per_query(config, frames=frames, size=size),
-        activations=4 * (pixels + tokens) + config.depth * block,
-        checkpointed=4 * (pixels + tokens) + config.depth * 4 * tokens + block,
+        activations=4 * pixels + (config.depth - 1) * block + last,
+        checkpointed=4 * pixels + config.depth * 4 * tokens + block,
     )
 
 
@@ -70,8 +72,8 @@ def multiply_adds(config: ModelConfig, *, frames: int | None = None, size: int |
     """Multiply-adds of one view, counted as the paper's numbers are (tables 2, 5 and 6; those are three views).
 
     Linears, convolutions and both attention products; no softmax, norms or activations. A class token that is copied
-    to each group counts once per group. :class:`timesformer.model.attention.GroupAttention` projects it only once, so
-    it does slightly less than this.
+    to each group counts once per group. :class:`timesformer.model.attention.GroupAttention` makes its queries, keys and
+    values only once, so it does slightly less than this; in training less again, see its ``joined`` and ``class_only``.
     """
     grid = _grid(config, frames=frames, size=size)
     width, hidden = config.width, int(config.width * config.mlp_ratio)
@@ -123,26 +125,28 @@ def _outputs(step: Step, config: ModelConfig, grid: Grid) -> int:
     return grid.tokens if step.class_token in ("out", "key") else _tokens(config, grid)
 
 
-def _block_activations(config: ModelConfig, grid: Grid, *, precision: Literal["fp32", "bf16"]) -> int:
+def _block_activations(
+    config: ModelConfig, grid: Grid, *, precision: Literal["fp32", "bf16"], class_only: bool = False
+) -> int:
     """Bytes that each block keeps of one clip for the backward pass.
 
-    Per step, in units of tokens x width: its input (for the norm), the normalised input (for the projection), queries,
-    keys, values and attended values of every group, the regrouped output (for the output projection) and the extra
-    linear's input. Then the MLP's input, normalised input, and hidden values before and after GELU. Fused attention
-    keeps one number per query and head, not the weights (short groups on CPU do keep them). An estimate: the norms'
-    statistics, stochastic depth's factors and an allocator's gaps are left out. So is what doesn't grow with the
-    batch: weights, gradients and the optimiser's state, 16 bytes per parameter with AdamW and 18 with bfloat16
-    autocast. Under autocast all but the tokens between steps are half as large.
+    Per step, in units of tokens x width: its input, and queries, keys, values and attended values of every group; the
+    extra linear's input only where it is not multiplied into the output projection. Then the MLP's input and hidden
+    values; what norms, softmax and GELU make is computed again. Fused attention keeps one more number per query and
+    head. With ``class_only`` the last step's queries and the MLP are those of class tokens. An estimate: stochastic
+    depth's factors and an allocator's gaps are left out. So is what doesn't grow with the batch: weights, gradients
+    and the optimiser's state, 16 bytes per parameter with AdamW and 18 with bfloat16 autocast. Under autocast all but
+    the tokens between steps are half as large.
     """
     value = 4 if precision == "fp32" else 2
-    width, hidden = config.width, int(config.width * config.mlp_ratio)
-    tokens = _tokens(config, grid)
-    block = tokens * (4 * width + value * (width + 2 * hidden))
+    width, tokens = config.width, _tokens(config, grid)
+    block, last = 0, schemes.steps(config)[-1]
     for step in schemes.steps(config):
         outputs, groups = _outputs(step, config, grid), schemes.group_count(step, grid)
-        queries, keys = groups * _queries(step, grid), groups * _keys(step, grid)
-        inputs = grid.tokens if step.class_token == "out" else tokens
-        block += 4 * width * tokens + 4 * config.heads * queries
-        block += value * width * (inputs + 3 * keys + queries + outputs)
-        block += value * width * outputs if schemes.has_extra(step, config) else 0
-    return block
+        keys = groups * _keys(step, grid)
+        queries = groups if class_only and step is last else groups * _queries(step, grid)
+        block += 4 * width * tokens + 4 * config.heads * queries + value * width * (3 * keys + queries)
+        if schemes.has_extra(step, config) and outputs <= width:
+            block += value * width * outputs
+    ends = tokens - grid.tokens if class_only else tokens
+    return block + ends * (4 * width + value * int(width * config.mlp_ratio))

@@ -63,8 +63,13 @@ class Embedding(nn.Module):
             patches = patches + position[:, None, 1:]
         if self.time is not None:
             patches = patches + resize_time(self.time, frames, smooth=smooth)[:, :, None]
-        lead = frames if self.config.scheme == "space" else 1
-        return torch.cat([first.expand(batch, lead, -1).to(patches.dtype), patches.flatten(1, 2)], dim=1), grid
+        return torch.cat(
+            [first.expand(batch, self.class_tokens(grid), -1).to(patches.dtype), patches.flatten(1, 2)], dim=1
+        ), grid
+
+    def class_tokens(self, grid: Grid) -> int:
+        """Class tokens before the patches: one per clip, or in the space scheme one per frame."""
+        return grid.time if self.config.scheme == "space" else 1
 
     def grid(self, clips: Tensor) -> Grid:
         """The patch grid of clips; raises :class:`ConfigError` for a shape that the model can't take."""

@@ -96,6 +96,11 @@ def has_extra(step: Step, config: ModelConfig) -> bool:
     return step.name != SCHEMES[config.scheme][-1].name
 
 
+def ends_with_class_tokens(config: ModelConfig) -> bool:
+    """Whether the last step of a block lets class tokens attend, after all other steps."""
+    return steps(config)[-1].class_token in ("shared", "own") and config.order != "parallel"
+
+
 def check(step: Step, grid: Grid) -> None:
     """Raise :class:`ConfigError` if a step can't divide this grid into equal groups."""
     for name, word, length in zip(("frames", "patch rows", "patch columns"), step.axes, grid.lengths, strict=True):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from timesformer.config import ModelConfig
-from timesformer.model import schemes, start
+from timesformer.model import recompute, schemes, start
 from timesformer.model.attention import GroupAttention
 from timesformer.model.embeddings import Embedding
 from timesformer.model.schemes import Grid
@@ -30,13 +30,20 @@ class Block(nn.Module):
         hidden = int(config.width * config.mlp_ratio)
         self.mlp = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width))
 
-    def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """(b, classes + t*h*w, d) -> the same shape."""
-        before = tokens
-        for step in self.steps.values():
+    def forward(self, tokens: Tensor, grid: Grid, class_only: bool = False) -> Tensor:
+        """(b, classes + t*h*w, d) -> the same shape, or (b, classes, d) if ``class_only``.
+
+        That spares queries, output projection and MLP of patches that nothing looks at any more.
+        """
+        before, last = tokens, len(self.steps) - 1
+        for number, step in enumerate(self.steps.values()):
+            only = class_only and number == last
             keep = self._keep(tokens, schemes.group_count(step.step, grid))  # type: ignore[arg-type]
-            tokens = tokens + step(before if self.parallel else tokens, grid, keep)
-        residual = self.mlp(self.norm(tokens))
+            residual = step(before if self.parallel else tokens, grid, keep, class_only=only)
+            tokens = (tokens[:, : -grid.tokens] if only else tokens) + residual
+        widen, activation, narrow = self.mlp
+        hidden = recompute.norm_linear(tokens, self.norm, widen)  # type: ignore[arg-type]
+        residual = recompute.activation_linear(hidden, activation, narrow)  # type: ignore[arg-type]
         keep = self._keep(tokens, 1)
         return tokens + (residual if keep is None else residual * keep[..., None])
 
@@ -84,9 +91,11 @@ class TimeSformer(nn.Module):
         tokens, grid = self.embedding(clips)
         for step in schemes.steps(self.config):
             schemes.check(step, grid)
+        # training looks at nothing of the last block but its class tokens; whoever looks at a trained model may
+        last = self.blocks[-1] if self.training and schemes.ends_with_class_tokens(self.config) else None
         for block in self.blocks:
             if self.checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, grid, use_reentrant=False)
+                tokens = checkpoint(block, tokens, grid, block is last, use_reentrant=False)
             else:
-                tokens = block(tokens, grid)
-        return self.norm(tokens[:, : -grid.tokens].mean(dim=1))
+                tokens = block(tokens, grid, block is last)
+        return self.norm(tokens[:, : self.embedding.class_tokens(grid)].mean(dim=1))
