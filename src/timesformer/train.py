@@ -193,7 +193,12 @@ def _clips(manifest: Manifest, config: TrainConfig, display: Display, caught: li
 def _order(config: TrainConfig, clips: TrainingClips, *, epoch: int) -> list[list[dataset.Place]]:
     optim = config.optim
     return dataset.order(
-        len(clips.items), epoch=epoch, repeats=optim.repeats, batch=optim.batch, seed=config.engine.seed
+        len(clips.items),
+        epoch=epoch,
+        repeats=optim.repeats,
+        batch=optim.batch,
+        seed=config.engine.seed,
+        shards=clips.shards,
     )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,12 +15,14 @@ from torch.utils.data import DataLoader, Dataset
 from timesformer.config import TrainConfig
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
-from timesformer.video import augment, reader, sampling
+from timesformer.video import augment, reader, sampling, tars
 from timesformer.video.reader import VideoError
 from timesformer.video.views import noting_damage, stretch
 
 Place = tuple[int, int, int]
 """Epoch, repeat within the epoch, and position in the list of items."""
+WINDOW = 4
+"""Shards whose items are mixed with one another: thousands of clips, yet few enough files for caches and read-ahead."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,52 @@ class Video:
     """What of it does not decode."""
 
 
-def order(count: int, *, epoch: int, repeats: int, batch: int, seed: int) -> list[list[Place]]:
+def order(
+    count: int, *, epoch: int, repeats: int, batch: int, seed: int, shards: Sequence[int] = ()
+) -> list[list[Place]]:
     """Batches of one epoch, over all processes: every item ``repeats`` times in random order, the last part dropped.
 
-    With fewer places than a batch holds there is one smaller batch.
+    ``shards`` are the tar files that the items lie in, as :func:`shards_of_items` numbers them: what is read in turn
+    then lies together. With fewer places than a batch holds there is one smaller batch.
     """
     generator = torch.Generator().manual_seed(mixed(seed, epoch))
-    drawn = torch.randperm(count * repeats, generator=generator).tolist()
+    drawn = (
+        _by_shards(shards, repeats, generator)
+        if shards
+        else torch.randperm(count * repeats, generator=generator).tolist()
+    )
     places = [(epoch, number // count, number % count) for number in drawn]
     full = max(len(places) // batch, 1)
     return [places[start * batch : (start + 1) * batch] for start in range(full)]
+
+
+def shards_of_items(items: Sequence[Item]) -> tuple[int, ...]:
+    """Number the tar file of each item, in order of name; empty where not all items lie in tar files."""
+    folders = {item.path.parent: item.path for item in items}
+    files = {folder: tars.containing(path) for folder, path in folders.items()}
+    known = {file for file in files.values() if file is not None}
+    if None in files.values():
+        return ()
+    numbers = {file: number for number, file in enumerate(sorted(known))}
+    return tuple(numbers[file] for item in items if (file := files[item.path.parent]) is not None)
+
+
+def _by_shards(shards: Sequence[int], repeats: int, generator: torch.Generator) -> list[int]:
+    """Positions plus the count for each repeat: all shards in random order, and :data:`WINDOW` of them mixed at a time.
+
+    Each repeat is a pass of its own, so that an item comes again only after all others.
+    """
+    lying: dict[int, list[int]] = defaultdict(list)
+    for position, shard in enumerate(shards):
+        lying[shard].append(position)
+    drawn: list[int] = []
+    for repeat in range(repeats):
+        turn = torch.randperm(len(lying), generator=generator).tolist()
+        for start in range(0, len(turn), WINDOW):
+            window = [position for shard in turn[start : start + WINDOW] for position in lying[shard]]
+            mix = torch.randperm(len(window), generator=generator).tolist()
+            drawn += [repeat * len(shards) + window[place] for place in mix]
+    return drawn
 
 
 class TrainingClips(Dataset[Sample | Broken]):
@@ -99,6 +138,7 @@ class TrainingClips(Dataset[Sample | Broken]):
         cache: Sequence[Video | Broken] | None = None,
     ) -> None:
         self.items = items
+        self.shards = shards_of_items(items)
         self.targets = [torch.tensor(manifest.target(item)) for item in items]
         self.config = config
         self.cache = cache
@@ -207,8 +247,10 @@ def decode_all(
 
 
 def fingerprint(manifest: Manifest, items: Sequence[Item]) -> str:
-    """A short text that another list of items, or other targets of them, would change."""
+    """A short text that another list of items, other targets of them, or another order to read them in would change."""
     text = repr([(item.key, manifest.target(item)) for item in items])
+    if shards := shards_of_items(items):
+        text += repr(shards)
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from timesformer.data.items import DataError, Listing, Row, some, split_of_folder
+from timesformer.video import tars
 
 VIDEO_SUFFIXES = (
     ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv",
@@ -30,8 +31,17 @@ def holds_frames(folder: Path) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Whether the path is a file, or a folder of frame images. What a file holds is for the decoder to say."""
-    return path.is_file() or (path.is_dir() and holds_frames(path))
+    """Whether the path is a file, or in a tar file, or a folder of frame images. What it holds is for the decoder."""
+    return path.is_file() or (path.is_dir() and holds_frames(path)) or _is_member(path)
+
+
+def _is_member(path: Path) -> bool:
+    try:
+        return tars.containing(path) is not None and tars.extent(path).size >= 0
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise DataError(f"{error}; copy it again, or write it again.") from None
 
 
 def videos_in(folder: Path) -> Iterator[Path]:
@@ -129,7 +139,7 @@ def locate(rows: Sequence[Row], root: Path, *, search: bool) -> list[tuple[Path 
     also looked for in the whole of ``root`` by its bare name: lists name videos by identifier, and people convert
     and move them. One walk serves all rows. Raises :class:`DataError` if two videos answer to one name.
     """
-    direct = [root / row.name if not row.cut and is_video(root / row.name) else None for row in rows]
+    direct = [root / row.name if row.title or (not row.cut and is_video(root / row.name)) else None for row in rows]
     sought = [path is None and (search or not is_video_name(r.name)) for r, path in zip(rows, direct, strict=True)]
     lost = [row for row, looked_for in zip(rows, sought, strict=True) if looked_for]
     found: dict[str, list[Path]] = {}

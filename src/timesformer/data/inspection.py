@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from timesformer.data.duplicates import Signature, signature
-from timesformer.video import reader
+from timesformer.video import reader, tars
 from timesformer.video.reader import DamagedVideoWarning, VideoError, VideoInfo
 from timesformer.video.views import noting_damage, stretch
 
@@ -104,7 +104,7 @@ def _digest(path: Path) -> str:
     total = hashlib.sha256()
     size = 0
     for file in files:
-        with file.open("rb") as opened:
-            total.update(hashlib.file_digest(opened, "sha256").digest())
-        size += file.stat().st_size
+        with tars.stream(file) as opened:
+            total.update(hashlib.file_digest(opened, "sha256").digest())  # type: ignore[arg-type]
+        size += tars.extent(file).size
     return total.hexdigest() if size else ""

@@ -44,10 +44,7 @@ class Item:
     def key(self) -> str:
         """The item's identity as text: "relative/path.mp4", or "relative/path.mp4@1.5-4" for a stretch."""
         name = self.name or self.path.as_posix()
-        if self.start is None and self.end is None:
-            return name
-        start, end = ("" if time is None else f"{time:.10g}" for time in (self.start, self.end))
-        return f"{name}@{start}-{end}"
+        return f"{name}{stretched(self.start, self.end)}"
 
     @property
     def unit(self) -> str:
@@ -71,6 +68,8 @@ class Row:
     end: float | None = None
     cut: str = ""
     """Name of the file if it is already cut to this stretch; it is preferred, and start and end then fall away."""
+    title: str = ""
+    """The name to show in place of the path's, for a video that is known to lie there: one in a shard."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,14 @@ class Listing:
     search: bool = False
     """Whether a name without a matching path is looked for in the whole folder, whatever its suffix."""
     notes: tuple[str, ...] = ()
+
+
+def stretched(start: float | None, end: float | None) -> str:
+    """Return what a stretch adds to the name of its video: "@1.5-4", or nothing for the whole video."""
+    if start is None and end is None:
+        return ""
+    first, last = ("" if time is None else f"{time:.10g}" for time in (start, end))
+    return f"@{first}-{last}"
 
 
 def split_of(word: str, where: str) -> str:

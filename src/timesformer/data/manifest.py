@@ -106,7 +106,7 @@ def _place(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) -
     items = []
     for (row, _, cut), path, name in zip(found, paths, _names(paths, root), strict=True):
         start, end = (None, None) if cut else (row.start, row.end)
-        items.append(Item(Path(path), row.label, row.split, row.group, start, end, name))
+        items.append(Item(Path(path), row.label, row.split, row.group, start, end, row.title or name))
     _refuse_repeats([row for row, _, _ in found], items)
     items.sort(key=lambda item: (item.name, item.start or 0.0, item.end or 0.0))
     return items, [f"{len(lost)} listed videos do not exist and are left out: {some(lost)}"] if lost else []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from timesformer.config import Task
-from timesformer.data import lists
+from timesformer.data import lists, shardlist
 from timesformer.data.files import class_folders, is_video_name
 from timesformer.data.items import DataError, Listing, Row, split_in_name
 from timesformer.data.tables import header, plain_list, table
@@ -88,7 +88,7 @@ def _folded(data: Path, fold: int | None) -> Listing | None:
 def recognise(data: Path, *, task: Task, targets: tuple[str, ...] | None = None, fold: int | None = None) -> Listing:
     """Read a folder or list in whatever format it is in; ``targets`` are the columns that a regression reads.
 
-    A folder is taken as, in this order: a labels.csv; the lists of UCF101 or HMDB51; lists named after splits
+    A folder is taken as, in this order: a labels.csv; the lists of UCF101 or HMDB51; shards; lists named after splits
     (train.csv, kinetics700_validate.csv, something-something-v2-train.json); folders of classes.
     Raises :class:`DataError` for anything else.
     """
@@ -100,6 +100,8 @@ def recognise(data: Path, *, task: Task, targets: tuple[str, ...] | None = None,
         return folded
     if fold is not None:
         raise DataError(f"fold is {fold}, but {data} is no split list of UCF101 or HMDB51; leave fold out.")
+    if shardlist.index_of(data).is_file():
+        return shardlist.listing(shardlist.index_of(data).parent, task=task, targets=targets)
     if data.is_file():
         return _list_files([data], task=task, targets=targets)
     files = sorted(file for file in data.iterdir() if file.is_file() and _names_a_split(file))

@@ -20,18 +20,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from timesformer.data.items import DataError, Item
 from timesformer.data.manifest import Manifest
+from timesformer.data.shardlist import INDEX, Shard, shards_of
+from timesformer.video import tars
 
-INDEX = "shards.json"
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One tar file and the items in it, numbered through a split."""
-
-    file: str
-    first: int
-    count: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ def write(
     folders of images, which are no single file, and where ``out`` holds anything already.
     """
     tar_writer = _webdataset().TarWriter
-    if folders := [item.key for item in manifest.items if not item.path.is_file()]:
+    if folders := [item.key for item in manifest.items if item.path.is_dir()]:
         raise DataError(f"{folders[0]} is no file; `timesformer prepare` makes one video of each item first.")
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty; choose a new or empty folder.")
@@ -126,17 +118,6 @@ def read(
         random.Random(f"{seed} {epoch}").shuffle(shards)
     samples = _stretch(folder, shards, slot, slots)
     return _mixed(samples, shuffle, random.Random(f"{seed} {epoch} {slot} {slots}")) if shuffle > 0 else samples
-
-
-def shards_of(folder: Path, split: str) -> tuple[Shard, ...]:
-    """The shards of a split in order. Raises :class:`DataError` where there is no index or no such split."""
-    index = folder / INDEX
-    if not index.is_file():
-        raise DataError(f"{folder} holds no {INDEX}; it is no folder of shards, or was not written to its end.")
-    splits = json.loads(index.read_text("utf-8"))["splits"]
-    if split not in splits:
-        raise DataError(f"{folder} has no split {split!r}, only {' and '.join(splits)}.")
-    return tuple(Shard(**shard) for shard in splits[split])
 
 
 class ShardDataset(IterableDataset[Result]):
@@ -196,7 +177,7 @@ def _parts(items: Sequence[Item], shard_bytes: int) -> Iterator[list[Item]]:
     size = 0
     for item in items:
         part.append(item)
-        size += item.path.stat().st_size
+        size += tars.extent(item.path).size
         if size >= shard_bytes:
             yield part
             part, size = [], 0
@@ -214,7 +195,8 @@ def _record(manifest: Manifest, item: Item, place: int) -> dict[str, object]:
         "end": item.end,
     }
     suffix = item.path.suffix.lower().removeprefix(".") or "video"
-    return {"__key__": f"{place:09d}", "json": facts, suffix: item.path.read_bytes()}
+    with tars.stream(item.path) as file:
+        return {"__key__": f"{place:09d}", "json": facts, suffix: file.read()}
 
 
 def _stretch(folder: Path, shards: Sequence[Shard], slot: int, slots: int) -> Iterator[Sample]:

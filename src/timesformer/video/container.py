@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 from torch.utils.data import get_worker_info
+
+from timesformer.video import tars
 
 DecodeError = (av.error.FFmpegError, ValueError, OSError)
 """What PyAV raises for bytes that it can't make sense of."""
@@ -36,12 +39,9 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
     Raises :class:`VideoError`, also in place of every decoder error inside the ``with``.
     """
-    if not path.is_file():
-        raise VideoError(path, "is not a file; give a video file or a folder of images")
-    # "file:" keeps a name such as a:b.mp4 from being an address, and the whitelist keeps playlists off the network
-    address, options = f"file:{path}", {"protocol_whitelist": "file"}
+    options = {"protocol_whitelist": "file"}  # keeps playlists off the network
     try:
-        with av.open(address, options=options, metadata_errors="replace") as container:
+        with _source(path) as source, av.open(source, "r", options=options, metadata_errors="replace") as container:
             streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
             if not streams:
                 raise VideoError(path, "holds no video stream")
@@ -58,6 +58,18 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise VideoError(path, "is not a video, or is damaged beyond reading") from None
     except DecodeError as error:
         raise VideoError(path, f"can't be read ({reason(error)})") from None
+
+
+@contextmanager
+def _source(path: Path) -> Iterator[str | tars.Part | IO[bytes]]:
+    """What FFmpeg is to open: the file itself, or a stretch of the tar file that the path leads into."""
+    if path.is_file():
+        yield f"file:{path}"  # "file:" keeps a name such as a:b.mp4 from being an address
+    elif tars.containing(path):
+        with tars.stream(path) as part:
+            yield part
+    else:
+        raise VideoError(path, "is not a file; give a video file or a folder of images")
 
 
 def decoded(packets: Iterable[av.Packet], stream: VideoStream) -> Iterator[tuple[av.VideoFrame | None, str]]:

@@ -18,6 +18,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from timesformer.video import tars
 from timesformer.video.container import (
     DamagedVideoWarning,
     DecodeError,
@@ -104,10 +105,10 @@ def index(path: Path) -> Index:
     where there is nothing to read.
     """
     try:
-        status = path.stat()
+        where = tars.extent(path)
     except (OSError, ValueError) as error:
         raise VideoError(path, f"can't be opened ({reason(error)})") from None
-    return _index(path.absolute(), status.st_mtime_ns, status.st_size)
+    return _index(path.absolute(), where.modified, where.size)
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,107 @@
+"""Videos inside tar files, read where they lie: a tar file is taken for a folder, its members for the files in it.
+
+``shards/train-00000.tar/000000012.mp4`` is a path like any other to everything above. Nothing is unpacked: a tar file
+is its members one after another, so a member is a stretch of its bytes.
+"""
+
+import io
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where the bytes of a path are: all of a file, or a stretch of a tar file."""
+
+    file: Path
+    start: int
+    """Byte of the file."""
+    size: int
+    """Bytes."""
+    modified: int
+    """When the file was last written, in nanoseconds."""
+
+
+class Part(io.RawIOBase):
+    """A stretch of a file, opened for reading as if it were a file of its own."""
+
+    def __init__(self, extent: Extent, name: str) -> None:
+        self.extent = extent
+        self.name = name  # a decoder takes hints from its suffix
+        self._file = extent.file.open("rb", buffering=0)
+        self._place = 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a byte of the stretch, counted from its start, from here, or from its end."""
+        self._place = max(offset + (0, self._place, self.extent.size)[whence], 0)
+        return self._place
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer with what comes next of the stretch, and return how many bytes that is."""
+        left = max(self.extent.size - self._place, 0)
+        self._file.seek(self.extent.start + self._place)
+        count = self._file.readinto(memoryview(buffer)[:left]) or 0
+        self._place += count
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def containing(path: Path) -> Path | None:
+    """Return the tar file that the path leads into, or None."""
+    return next((each for each in path.parents if each.suffix.lower() == ".tar" and each.is_file()), None)
+
+
+def members(tar: Path) -> Mapping[str, tuple[int, int]]:
+    """Return the first byte and the number of bytes of each file in a tar file, in order, by name.
+
+    It is gone through once, header by header, and again when it has changed. Raises OSError that names the tar file
+    where it is missing, not a tar file, compressed, or cut off.
+    """
+    status = tar.stat()
+    return _members(tar, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _members(tar: Path, _modified: int, _bytes: int) -> Mapping[str, tuple[int, int]]:
+    try:
+        with tarfile.open(tar, "r:") as archive:
+            return {str(PurePosixPath(each.name)): (each.offset_data, each.size) for each in archive if each.isreg()}
+    except tarfile.TarError as error:
+        raise OSError(f"{tar} is damaged, cut off or no tar file: {error}") from None
+
+
+def extent(path: Path) -> Extent:
+    """Return where the bytes of a file, or of a file in a tar file, are. Raises OSError where there is no such path."""
+    try:
+        status = path.stat()
+        return Extent(path, 0, status.st_size, status.st_mtime_ns)
+    except (FileNotFoundError, NotADirectoryError):
+        tar = containing(path)
+        if tar is None:
+            raise
+    name, found = path.relative_to(tar).as_posix(), members(tar)
+    if name not in found:
+        raise FileNotFoundError(f"{tar} holds no {name}")
+    return Extent(tar, *found[name], tar.stat().st_mtime_ns)
+
+
+def stream(path: Path) -> IO[bytes] | Part:
+    """Open a file, or a file in a tar file, to read its bytes. Raises OSError."""
+    where = extent(path)
+    return path.open("rb") if where.file == path else Part(where, path.name)
