@@ -47,20 +47,24 @@ def _renamed(checkpoint: Checkpoint, layout: Layout) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
+def obstacle(config: ModelConfig, layout: Layout) -> str:
+    """Why a layout can't express a model, or nothing where it can."""
+    if config.scheme not in convert.EXPRESSIBLE:
+        return f"it has no {config.scheme} attention"
+    if layout == "huggingface" and config.scheme == "space":
+        return "its space_only attention gives one row of logits per frame instead of one per clip, which is wrong"
+    if config.order != "time_first" or config.class_in_time:
+        return "it knows the divided steps in one order only, time first, without the class token in the time step"
+    if config.position != "space_time":
+        return f"it always has position embeddings for space and time, and this model's are {config.position!r}"
+    if config.grid[0] != config.grid[1]:
+        return f"it stores square frames only, and this model's are {config.size}"
+    return ""
+
+
 def _refuse(config: ModelConfig, layout: Layout) -> None:
     """Raise :class:`WeightsError` with the reason if a layout can't express a model."""
-    reason = ""
-    if config.scheme not in convert.EXPRESSIBLE:
-        reason = f"it has no {config.scheme} attention"
-    elif layout == "huggingface" and config.scheme == "space":
-        reason = "its space_only attention gives one row of logits per frame instead of one per clip, which is wrong"
-    elif config.order != "time_first" or config.class_in_time:
-        reason = "it knows the divided steps in one order only, time first, without the class token in the time step"
-    elif config.position != "space_time":
-        reason = f"it always has position embeddings for space and time, and this model's are {config.position!r}"
-    elif config.grid[0] != config.grid[1]:
-        reason = f"it stores square frames only, and this model's are {config.size}"
-    if reason:
+    if reason := obstacle(config, layout):
         raise WeightsError(f"A {config.scheme} model can't be written as {layout}: {reason}. Use 'native' instead.")
 
 
