@@ -141,6 +141,26 @@ def test_weights_to_start_from_bring_their_model_and_clip_settings(data: Manifes
     assert any(reason.startswith("started from") for reason in found.reasons)
 
 
+@pytest.mark.parametrize(("width", "whole", "light"), [(16, 5e-4, 5e-3), (384, 5e-5, 5e-4)])
+def test_adapters_and_heads_learn_ten_times_faster_and_no_block_slower(
+    data: Manifest, tmp_path: Path, width: int, whole: float, light: float
+) -> None:
+    settings = made_trainings.config(model={"width": width, "depth": 1})
+    checkpoint.save(Checkpoint(TimeSformer(settings.model), settings.clip), tmp_path / "weights.safetensors")
+    source = loading.read_source(tmp_path / "weights.safetensors")
+    found = [choose.choose(data, gpu=False, source=source, light=light).config.optim for light in (False, True)]
+    assert [(optim.lr, optim.layer_decay) for optim in found] == [(whole, 0.75), (pytest.approx(light), 1.0)]
+
+
+def test_videos_shorter_than_a_clip_of_the_weights_are_seen_whole(data: Manifest, tmp_path: Path) -> None:
+    for rate, sampling in ((20, "segments"), (4, "dense")):  # 2 frames at 30 a second span 1.3 and 0.3 s; videos 0.6 s
+        settings = made_trainings.config(clip={"sampling": "dense", "rate": rate})
+        checkpoint.save(Checkpoint(TimeSformer(settings.model), settings.clip), tmp_path / "weights.safetensors")
+        found = choose.choose(data, gpu=False, source=loading.read_source(tmp_path / "weights.safetensors"))
+        assert found.config.clip == replace(settings.clip, sampling=sampling)
+        assert any("seen whole" in reason for reason in found.reasons) == (sampling == "segments")
+
+
 def test_settling_leaves_nothing_open_and_keeps_what_was_set(data: Manifest) -> None:
     config = chosen(data)
     settled = choose.settle(config, data, gpu=False)

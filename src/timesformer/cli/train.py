@@ -52,6 +52,8 @@ class Train(Start):
 class _First(Start):
     init: str = ""
     task: Task = "classes"
+    lora: int = 0
+    freeze: Literal["none", "backbone"] = "none"
 
 
 def train(arguments: Train) -> None:
@@ -83,7 +85,8 @@ def _prepared(first: _First, words: list[str]) -> int:
         display.warn(note)
     if config is None:
         source = loading.read_source(first.init) if first.init else None
-        chosen = choose.choose(table, gpu=torch.cuda.is_available(), source=source)
+        light = first.lora > 0 or first.freeze == "backbone"
+        chosen = choose.choose(table, gpu=torch.cuda.is_available(), source=source, light=light)
         config, reasons = chosen.config, chosen.reasons
     elif first.recipe:
         config = replace(config, model=replace(config.model, classes=len(table.labels)))
