@@ -111,15 +111,15 @@ def test_a_stopped_run_resumes_bit_for_bit(data: Manifest, init: Path, tmp_path:
     assert made_trainings.results(tmp_path / "run") == made_trainings.results(tmp_path / "whole")
 
 
-def test_whole_copies_and_sharded_parameters_learn_what_one_process_does(
-    data: Manifest, init: Path, tmp_path: Path
+@pytest.mark.parametrize("parallel", [pytest.param("ddp", marks=pytest.mark.slow), "fsdp"])
+def test_two_processes_go_on_as_the_one_that_was_stopped_would_have(
+    data: Manifest, init: Path, tmp_path: Path, parallel: str
 ) -> None:
-    """Two processes with copies (DDP) are stopped, two with shards (FSDP) go on."""
-    settings = {name: lora(init, engine={"parallel": name}, optim={"ema": 0.8}) for name in ("ddp", "fsdp")}
-    made_trainings.run(data, settings["ddp"], tmp_path / "alone")
-    stop: dict[made_trainings.Moment, signal.Signals] = {("step", 5): signal.SIGTERM}
-    together(train_as_rank, 2, data.source, settings["ddp"], tmp_path / "run", {1: stop})
-    together(train_as_rank, 2, data.source, settings["fsdp"], tmp_path / "run", {})
+    settings = lora(init, engine={"parallel": parallel}, optim={"ema": 0.8})
+    made_trainings.run(data, settings, tmp_path / "alone")
+    stop = {("step", 5): made_trainings.signalled(signal.SIGTERM)}
+    assert made_trainings.run(data, settings, tmp_path / "run", moments=stop).stopped
+    together(train_as_rank, 2, data.source, settings, tmp_path / "run", {})
     one, other = (checkpoint.read(tmp_path / run / "final.safetensors").model.state_dict() for run in ("alone", "run"))
     torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
