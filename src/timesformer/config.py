@@ -236,6 +236,8 @@ class EngineConfig:
     """Temporal clips per video in each epoch's validation."""
     crops: int = 1
     """Spatial crops per clip in each epoch's validation."""
+    tensorboard: bool = False
+    """Write the measures of steps and epochs as TensorBoard event files, too, into the run's folder "tensorboard"."""
 
     def __post_init__(self) -> None:
         require(self.workers >= -1, f"workers is {self.workers}; it must be -1 (choose) or at least 0.")

@@ -13,7 +13,7 @@ from timesformer.data import dataset
 from timesformer.data.dataset import Batch, Broken, TrainingClips
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
-from timesformer.training import adapters, processes, session, stopping
+from timesformer.training import adapters, processes, session, stopping, tensorboard
 from timesformer.training.advice import advice
 from timesformer.training.display import Display
 from timesformer.training.optimiser import average, rate, set_rate
@@ -57,6 +57,9 @@ def train(
         validation = manifest.of("val")
         if world.first:
             run.open(config, data=str(manifest.source))
+        board = tensorboard.Board(
+            run.path / "tensorboard", on=config.engine.tensorboard and world.first, warn=display.warn
+        )
         with display:
             try:
                 clips = _clips(manifest, config, display, caught)
@@ -65,9 +68,10 @@ def train(
                 return Outcome(run, (), (), caught[0])
             current = session.build(manifest, config, validation, world=world, run=run, display=display)
             state = session.resume(current) if resume else session.fresh(current)
+            board.begin(done=state.done, rows=state.rows)
             stopped = 0
             try:
-                _run(current, state, clips, caught)
+                _run(current, state, clips, caught, board)
                 session.keep(current, session.snapshot(current, state), run.final)
             except Stopped:
                 stopped = next(iter(caught), signal.SIGTERM)
@@ -77,7 +81,7 @@ def train(
     return Outcome(run, tuple(state.rows), videos, stopped)
 
 
-def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]) -> None:
+def _run(current: Session, state: State, clips: TrainingClips, caught: list[int], board: tensorboard.Board) -> None:
     """All that is left to do, from the start or from where the state says; raises Stopped between two steps."""
     config, optim, world = current.config, current.config.optim, current.world
     plan = [len(batch) for batch in _order(config, clips, epoch=0)]
@@ -89,6 +93,7 @@ def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]
         ended = state.done == per_epoch * (len(state.rows) + 1)
         if ended:
             _end_epoch(current, state, per_epoch, caught)
+            board.epoch(state.rows[-1])
             current.display.begin("training", steps, state.done)
         else:
             before = time.monotonic()
@@ -104,6 +109,7 @@ def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]
             speed = (state.done - len(state.rows) * per_epoch) * plan[0] / state.seconds
             mean = loss / max(len(batch.clips), 1)
             current.display.step(done=state.done, loss=mean, lr=lr, clips_per_second=speed)
+            board.step(state.done - 1, loss=mean, lr=lr, clips_per_second=speed)
         stop, due, astray, spoiled = world.agree(
             bool(caught) and len(state.rows) < optim.epochs,
             time.monotonic() - saved > 60 * config.engine.save_minutes,
@@ -220,6 +226,8 @@ def _check(manifest: Manifest, config: TrainConfig, world: World) -> None:
             f"{manifest.task} and has {len(manifest.labels)}; make task and model.classes agree with the data."
         )
     adapters.check(config.lora)
+    if config.engine.tensorboard:
+        tensorboard.check()
     parts = world.size * config.optim.accumulate
     if config.optim.batch % parts:
         raise ConfigError(
