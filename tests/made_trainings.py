@@ -1,5 +1,6 @@
 """Tiny data sets and trainings for tests: a few generated videos, a model of width 16, seconds of work."""
 
+import faulthandler
 import io
 import json
 import os
@@ -9,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -152,14 +153,21 @@ def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:
     """A process of its own that runs a function of a module, forked from one that has imported torch and no more."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.made_trainings"])
-    process = context.Process(target=target, args=arguments)
+    process = context.Process(target=_alone, args=(target, arguments))
     process.start()
     return process
 
 
-def train_in_process(folder: Path, settings: TrainConfig, out: Path, die: Moment | str | None = None) -> None:
-    """Resume a training on one thread, and kill the process at a moment, or when it has begun to write a file."""
+def _alone(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    set_start_method("fork", force=True)  # for loader workers; a child has its parent's method else
     torch.set_num_threads(1)
+    faulthandler.dump_traceback_later(200)
+    target(*arguments)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def train_in_process(folder: Path, settings: TrainConfig, out: Path, die: Moment | str | None = None) -> None:
+    """Resume a training, and kill the process at a moment, or when it has begun to write a file."""
     if isinstance(die, str):
         threading.Thread(target=_die_at_file, args=(out, die), daemon=True).start()
         die = None
@@ -172,7 +180,7 @@ def _die_at_file(out: Path, pattern: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def together(target: Callable[..., None], count: int, *arguments: Any, seconds: float = 120) -> None:
+def together(target: Callable[..., None], count: int, *arguments: Any, seconds: float = 250) -> None:
     """Run a function in several processes that ``torch.distributed`` can join, and expect all to end well."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -193,7 +201,6 @@ def _as_rank(rank: int, count: int, port: int, target: Callable[..., None], argu
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-    torch.set_num_threads(1)
     target(*arguments)
 
 

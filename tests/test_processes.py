@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 
 from tests import made_trainings
 from tests.made_trainings import Moment, together, train_as_rank
-from timesformer.config import TrainConfig
+from timesformer.config import ConfigError, TrainConfig
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
+from timesformer.training.runfolder import RunFolder
 
 RICH: dict[str, Any] = {"ema": 0.8, "accumulate": 2, "clip_grad": 0.5, "warmup": 0.5, "layer_decay": 0.8}
 STOP: dict[Moment, signal.Signals] = {("step", 5): signal.SIGTERM}
@@ -85,6 +86,39 @@ def test_a_state_saved_by_some_processes_is_resumed_by_others(
             assert bool(outcome.stopped) == bool(moments)
         assert (tmp_path / "run" / "final.safetensors").exists() == (not moments)
     assert_alike(tmp_path / "run", alone)
+
+
+def test_sharded_processes_write_their_own_parts_whose_damage_is_named(data: Manifest, tmp_path: Path) -> None:
+    run, settings = tmp_path / "run", rich("fsdp")
+    together(train_as_rank, 2, data.source, settings, run, {0: STOP})
+    (parts,) = run.glob("last.parts.*")
+    files = sorted(parts.glob("*.safetensors"))
+    sizes = [sum(value.numel() for value in load_file(file).values()) for file in files]
+    assert len(files) == 2 and 0.7 < sizes[0] / sizes[1] < 1.4  # the small whole ones are written once
+    assert "weights" in torch.load(run / "last.pt", weights_only=True)
+    assert (run / "last.pt").stat().st_size < sum(file.stat().st_size for file in files) / 2
+    whole = files[1].read_bytes()
+    for damage in (whole[: len(whole) // 2], b"", None):
+        files[1].unlink() if damage is None else files[1].write_bytes(damage)
+        with pytest.raises(ConfigError, match=r"last.parts.\d is not a whole saved state"):
+            made_trainings.run(data, rich(), run, resume=True)
+
+
+def test_parts_that_can_not_be_written_keep_the_earlier_state_and_the_training_goes_on(
+    data: Manifest, tmp_path: Path, alone: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "last.parts.1").write_text("in the way")
+    together(train_as_rank, 2, data.source, rich("fsdp"), run, {})
+    assert_alike(run, alone)
+    saved = RunFolder(run).load()
+    assert saved is not None and saved.parts == run / "last.parts.0" and saved.state.done == 3
+    (run / "last.parts.1").unlink()
+    (run / "final.safetensors").unlink()
+    together(train_as_rank, 2, data.source, rich("fsdp"), run, {})
+    assert_alike(run, alone)
+    assert [path.name for path in run.glob("last.parts.*")] == ["last.parts.0"]
 
 
 def test_sharded_drop_path_mixing_and_workers_resume_bit_for_bit_or_nearly(data: Manifest, tmp_path: Path) -> None:

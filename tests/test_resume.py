@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tests import made_trainings
 from tests.made_trainings import Moment, Watcher, signalled
@@ -19,7 +18,7 @@ from timesformer.config import ConfigError, TrainConfig
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.train import Outcome, train
-from timesformer.training.runfolder import RunFolder, SaveError, State, replacing
+from timesformer.training.runfolder import RunFolder, Saved, SaveError, State, replacing
 from timesformer.weights.report import WeightsError
 
 RESTS = made_trainings.config(optim={"epochs": 2})
@@ -122,7 +121,7 @@ def test_a_training_outside_the_main_thread_runs_without_signals(data: Manifest,
 
 
 def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(data: Manifest, tmp_path: Path) -> None:
-    settings = made_trainings.everything()
+    settings = made_trainings.everything(optim={"repeats": 1, "epochs": 6})
     draw = np.random.default_rng(0)
     # While it makes a step, validates, and writes its state, its best checkpoint and its measures; then at random
     deaths: list[Moment | str | None] = [
@@ -145,7 +144,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(data: Manife
         process.kill()
         process.join()
         killed += process.exitcode == -signal.SIGKILL
-    assert killed >= 5
+    assert killed >= 4  # a file may be written before the watching thread has its turn
     last = made_trainings.started(made_trainings.train_in_process, data.source, settings, tmp_path / "run")
     last.join(200)
     assert last.exitcode == 0
@@ -155,7 +154,6 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(data: Manife
 
 def limited(data: Path, out: Path, report: Path) -> None:
     """Train while files can't grow beyond a kilobyte in the second epoch; to be run in a process of its own."""
-    torch.set_num_threads(1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     watcher = Watcher(
         {
@@ -289,7 +287,7 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_folder_that_vanished_is_said_and_not_fatal_until_the_end(data: Manifest, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "gone")
     with pytest.raises(SaveError, match="previous one is kept"):
-        run.save(State(), {}, {})
+        run.save(Saved(State(), {}, {}))
     blocked = tmp_path / "run" / ".last.pt.partial"
     outcome, watcher = go(data, RESTS, tmp_path / "run", {("step", 1): blocked.mkdir, ("step", 4): blocked.rmdir})
     assert any("last.pt could not be written" in text for text in watcher.said)

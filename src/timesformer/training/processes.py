@@ -17,6 +17,9 @@ from torch.nn.parallel import DistributedDataParallel
 from timesformer.config import EngineConfig
 from timesformer.model.transformer import TimeSformer
 
+_KEPT: list[dist.ProcessGroup | None] = []
+"""Groups that were left. Gloo's threads take the interpreter's lock to drop what they sent, holding a lock that the
+group's destructor waits for: a group that goes with the last reference, in the wrong millisecond, never returns."""
 FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
@@ -74,6 +77,7 @@ def joined() -> Iterator[World]:
     if cuda:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
+    _KEPT.append(dist.group.WORLD)
     try:
         yield World(dist.get_rank(), dist.get_world_size(), device)
     finally:

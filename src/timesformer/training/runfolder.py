@@ -4,12 +4,13 @@ import csv
 import json
 import os
 import pickle
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -72,6 +73,16 @@ class State:
     """Fingerprint of the training items, whose order the steps depend on."""
 
 
+class Saved(NamedTuple):
+    """What a saved state consists of."""
+
+    state: State
+    weights: dict[str, Any]
+    optimizer: dict[str, Any]
+    parts: Path | None = None
+    """The folder with weights and optimiser where each process wrote a part of them."""
+
+
 class RunFolder:
     """Names and formats of a run's files."""
 
@@ -82,6 +93,7 @@ class RunFolder:
         self.best = path / "best.safetensors"
         self.final = path / "final.safetensors"
         self.last = path / "last.pt"
+        self._parts = (path / "last.parts.0", path / "last.parts.1")
         self.broken = path / "broken.csv"
         self.curves = path / "curves.png"
         self._drawn = time.monotonic()
@@ -105,23 +117,35 @@ class RunFolder:
         """Make the folder, write the whole config into it, and remove what an earlier process left half written."""
         self.path.mkdir(parents=True, exist_ok=True)
         for path in self.path.glob(".*.partial"):
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         if not (self.last.exists() and self.config.exists()):
             with replacing(self.config) as path:
                 path.write_text(f"# data: {data}\n{configfile.to_toml(config)}", encoding="utf-8")
 
-    def save(self, state: State, weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
-        """Replace the saved state."""
+    def save(self, saved: Saved) -> None:
+        """Replace the saved state; the parts of the one before go with it."""
         with replacing(self.last) as path:
-            torch.save({"state": vars(state), "weights": weights, "optimizer": optimizer}, path)
+            parts = saved.parts.name if saved.parts else ""
+            content = {"state": vars(saved.state), "weights": saved.weights, "optimizer": saved.optimizer}
+            torch.save(content | {"parts": parts}, path)
+        for folder in self._parts:
+            if folder.name != parts:
+                shutil.rmtree(folder, ignore_errors=True)
 
-    def load(self) -> tuple[State, dict[str, Any], dict[str, Any]] | None:
+    def free_parts(self) -> Path:
+        """A folder for the parts of the next state: of two, the one that the saved state has no use for."""
+        first, second = self._parts
+        saved = self.load()
+        return second if saved and saved.parts == first else first
+
+    def load(self) -> Saved | None:
         """The saved state with weights and optimiser, or None where none was saved yet; raises ConfigError."""
         if not self.last.exists():
             return None
         try:
             saved = torch.load(self.last, weights_only=True, map_location="cpu")
-            return State(**saved["state"]), saved["weights"], saved["optimizer"]
+            parts = self.path / saved["parts"] if saved["parts"] else None
+            return Saved(State(**saved["state"]), saved["weights"], saved["optimizer"], parts)
         except (OSError, EOFError, *PICKLE_ERRORS) as error:
             raise ConfigError(
                 f"{self.last} is not a whole saved state ({error!s:.120}); put a copy back, or remove it to begin anew."

@@ -1,5 +1,6 @@
 """One training's model and everything around it: how it is built, makes a step, is looked at and is saved."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +17,10 @@ from timesformer.data.manifest import Manifest
 from timesformer.evaluate import Scoring
 from timesformer.metrics import Multilabel, Regression
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import adapters, loss, optimiser, processes
+from timesformer.training import adapters, loss, optimiser, processes, sharded
 from timesformer.training.display import Display
 from timesformer.training.processes import World
-from timesformer.training.runfolder import Row, RunFolder, SaveError, State
+from timesformer.training.runfolder import Row, RunFolder, Saved, SaveError, State
 from timesformer.video import augment
 from timesformer.weights import checkpoint, loading
 from timesformer.weights.checkpoint import Checkpoint
@@ -93,14 +94,18 @@ def resume(session: Session) -> State:
     new = fresh(session)
     if saved is None:
         return new
-    state, weights, optimizer = saved
+    state, weights, optimizer, parts = saved
     if state.data != new.data:
         raise DataError(
             f"the training videos of {session.manifest.source} are not those that the run in {session.run.path} began "
             "with; restore them, or start another run from its weights (--init)."
         )
-    processes.restore(session.model, session.optimizer, weights, optimizer)
-    if state.average:
+    if parts:
+        state.average = new.average
+        sharded.read(parts, session.model, session.optimizer, state.average)
+    else:
+        processes.restore(session.model, session.optimizer, weights, optimizer)
+    if state.average and not parts:
         state.average = [processes.like(whole, shard) for whole, shard in zip(state.average, new.average, strict=True)]
     if not session.world.first:  # what was saved are the sums over all processes
         state.loss, state.clips = 0.0, 0
@@ -153,8 +158,7 @@ def _arithmetic(session: Session) -> torch.autocast:
 
 def snapshot(session: Session, state: State) -> TimeSformer:
     """The model to look at and to keep: whole, in evaluation mode, averaged where it is averaged, adapters merged."""
-    sharded = session.config.engine.parallel == "fsdp" and session.world.size > 1
-    if not (sharded or state.average or session.config.lora):
+    if not (sharded.is_sharded(session.model) or state.average or session.config.lora):
         return session.model
     values = state.average or [value.detach() for value in session.model.parameters()]
     with torch.device(session.world.device):
@@ -242,18 +246,35 @@ def share_found(session: Session, state: State) -> None:
 def save(session: Session, state: State) -> None:
     """Write the state to go on from; a full disk keeps the previous one and is said, not fatal."""
     share_found(session, state)
+    world = session.world
+    now = replace(state, loss=world.total(state.loss), clips=round(world.total(state.clips)))
+    if sharded.is_sharded(session.model):
+        _save_parts(session, now)
+        return
     weights, optimizer = processes.whole_state(session.model, session.optimizer)
-    whole = replace(
-        state,
-        loss=session.world.total(state.loss),
-        clips=round(session.world.total(state.clips)),
-        average=[processes.whole_tensor(value).cpu() for value in state.average],
-    )
-    if session.world.first:
+    if world.first:
+        now.average = [value.cpu() for value in state.average]
         try:
-            session.run.save(whole, weights, optimizer)
+            session.run.save(Saved(now, weights, optimizer))
         except SaveError as error:
             session.display.warn(str(error))
+
+
+def _save_parts(session: Session, state: State) -> None:
+    """Write the state with every process writing its part; it counts once the first has written that all did."""
+    world, run = session.world, session.run
+    folder = run.free_parts()
+    if world.first:
+        shutil.rmtree(folder, ignore_errors=True)
+    world.agree(False)  # nobody writes before
+    try:
+        sharded.write(folder, session.model, session.optimizer, state.average)
+        if world.first:
+            run.save(Saved(replace(state, average=[]), {}, {}, folder))
+    except SaveError as error:
+        if world.first:
+            session.display.warn(str(error))
+    world.agree(False)  # nobody goes on before the old parts are gone
 
 
 def report(session: Session, state: State) -> None:

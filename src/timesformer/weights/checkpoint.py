@@ -1,6 +1,7 @@
 """One safetensors file that describes itself: weights, with model, clip settings, labels and task as JSON beside."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,12 +76,16 @@ def write_tensors(tensors: Mapping[str, Tensor], path: str | Path, notes: Mappin
 
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
-    """A path beside the target to write to, renamed to it on leaving; raises :class:`WeightsError` if it can't."""
+    """A path to write to, put in place of the target on leaving; raises :class:`WeightsError` if it can't.
+
+    It lies in a folder of its own beside the target, since safetensors makes a file of another name on its way.
+    """
     if target.is_dir():
         raise WeightsError(f"{target} is a folder; name the file to write, such as {target / 'model.safetensors'}.")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = folder / target.name
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         partial.touch()
         rights = partial.stat().st_mode
         yield partial
@@ -91,7 +96,7 @@ def whole(target: Path) -> Iterator[Path]:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{target} could not be written ({error}); is there room on the disk?") from error
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read(path: str | Path) -> Checkpoint:
