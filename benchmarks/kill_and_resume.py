@@ -15,7 +15,7 @@ import socket
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ CONFIG = TrainConfig(
     optim=OptimConfig(lr=1e-3, epochs=4, batch=8, accumulate=2, clip_grad=1.0, warmup=1.0, ema=0.9),
     engine=EngineConfig(precision="fp32", workers=0, cache="off", save_minutes=0.0),
 )
+STEPS = 32
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,16 @@ class Bench:
             raise SystemExit(f"the training in {out} failed.")
         return time.monotonic() - begun
 
-    def killed(self, out: Path, seconds: float) -> bool:
-        """Run until killed after so many seconds; False where the training came to its end before."""
+    def killed(self, out: Path, saves: int, seconds: float) -> bool:
+        """Run until killed so many seconds after so many saves; False where the training came to its end before."""
         processes = self.start(out)
-        end = time.monotonic() + seconds
-        for process in processes:
-            process.join(max(end - time.monotonic(), 0))
+        seen, before = -1, None
+        while seen < saves and all(process.is_alive() for process in processes):
+            now = (out / "last.pt").stat().st_mtime_ns if (out / "last.pt").exists() else 0
+            seen, before = seen + (now != before), now
+            time.sleep(0.001)
+        if seen == saves:
+            time.sleep(seconds)
         alive = any(process.is_alive() for process in processes)
         for process in processes:
             process.kill()
@@ -86,6 +91,7 @@ class Bench:
 
 def life(bench: Bench, out: Path, rank: int, port: int) -> None:
     """One process of one life of the training."""
+    set_start_method("fork", force=True)  # for loader workers; a child has its parent's method else
     torch.set_num_threads(1)
     if bench.processes > 1:
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(bench.processes)}
@@ -113,11 +119,13 @@ def measure(bench: Bench, kills: int, folder: Path) -> dict[str, Any]:
     draw = random.Random(0)
     duration = bench.whole(folder / "whole")
     startup = bench.whole(folder / "whole")
+    step = (duration - startup) / STEPS
     writing, done, ends = 0, 0, [0.0]
     run = folder / "run0"
     while done < kills:
-        # Lives of about a fifteenth of the training, now and then too short to make a step
-        if bench.killed(run, startup * draw.uniform(0.3, 1.0) + (duration - startup) * draw.uniform(0, 0.15)):
+        saves = draw.randrange(4)
+        # Before the first save of a life also while it starts
+        if bench.killed(run, saves, draw.uniform(0, startup if saves == 0 else 2 * step)):
             done += 1
             writing += any(run.glob(".*.partial"))
             print(f"killed {done} times", end="\r", flush=True)

@@ -1,0 +1,169 @@
+"""Peak memory of one training step, ours against transformers', plain, checkpointed, in float32 and in bfloat16.
+
+    python benchmarks/training_memory.py [--device cuda] [--shapes base hr long] [--depth 12] [--limit 14]
+
+One clip through ViT-B with divided attention: base is 8 frames of 224 px, hr 16 of 448, long 96 of 224 (the paper's
+TimeSformer, -HR and -L). Every measurement has a process of its own. It makes the optimiser's state, then takes one
+step; counted is the peak of resident memory above that after the imports, or on CUDA the peak that torch allocated, so
+weights, gradients and optimiser (16 bytes a parameter) are in it. What would not fit into the limit by formula is
+skipped and said. Prints a Markdown table and one JSON line.
+"""
+
+import argparse
+import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import contestants
+import torch
+from contestants import Library, Precision
+
+from timesformer.config import ModelConfig
+from timesformer.model import cost
+
+SHAPES = {"base": (8, 224), "hr": (16, 448), "long": (96, 224)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to train."""
+
+    shape: str
+    library: Library
+    precision: Precision
+    checkpointing: bool
+    depth: int
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model; neither library drops paths, so that both do the same."""
+        frames, size = SHAPES[self.shape]
+        return ModelConfig(frames=frames, size=size, depth=self.depth, drop_path=0.0)
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What a case took, in GB (10^9)."""
+
+    estimate: float
+    measured: float | None
+    """None where the estimate is above the limit, so that it was not run."""
+    seconds: float = 0.0
+    """Time of the step, the first of its process."""
+
+
+def estimate(case: Case) -> float:
+    """Bytes by formula: parameters, gradients, AdamW, and what one clip keeps."""
+    known = cost.cost(case.config, precision=case.precision)
+    kept = known.checkpointed if case.checkpointing else known.activations
+    if case.library == "transformers":
+        # what it keeps and ours makes again: two norms, GELU, two copies between products, each as wide as a token or
+        # four; and attention weights of all pairs
+        config, (frames, size) = case.config, SHAPES[case.shape]
+        places = (size // config.patch) ** 2
+        pairs = config.heads * (frames * (places + 1) ** 2 + places * frames**2)
+        blocks = 1 if case.checkpointing else config.depth
+        kept += blocks * (4 if case.precision == "fp32" else 2) * (11 * frames * places * config.width + pairs)
+    return kept + (16 if case.precision == "fp32" else 18) * cost.parameters(case.config)
+
+
+def measure(case: Case, device_name: str) -> tuple[float, float]:
+    """Peak bytes and seconds of one step; to be called once in a process."""
+    import transformers  # noqa: F401  # before the memory at rest is read
+
+    device = torch.device(device_name)
+    at_rest = _resident()
+    contestant = contestants.build(case.library, case.config, device=device, checkpointing=case.checkpointing)
+    for parameter in contestant.model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    contestant.optimizer.step()
+    contestant.optimizer.zero_grad(set_to_none=True)
+    clips, targets = contestants.clips_for(case.config, batch=1, device=device)
+    start = time.perf_counter()
+    contestant.step(clips, targets, precision=case.precision)
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(), time.perf_counter() - start
+    return _highest_resident() - at_rest, time.perf_counter() - start
+
+
+def _resident() -> int:
+    return _status("VmRSS")
+
+
+def _highest_resident() -> int:
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    """A number of bytes from Linux's account of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def run(case: Case, *, device: str, limit: float) -> Peak:
+    """Measure a case in a new process, unless its estimate is above the limit in GB."""
+    expected = estimate(case)
+    if expected > limit * 1e9:
+        return Peak(expected / 1e9, None)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        peak, seconds = process.submit(measure, case, device).result()
+    return Peak(expected / 1e9, peak / 1e9, seconds)
+
+
+def cases(shapes: list[str], depth: int) -> list[Case]:
+    """Both libraries, both precisions, plain and checkpointed."""
+    return [
+        Case(shape, library, precision, checkpointing, depth)
+        for shape in shapes
+        for precision in ("fp32", "bf16")
+        for checkpointing in (False, True)
+        for library in ("ours", "transformers")
+    ]
+
+
+def share(part: Peak, whole: Peak) -> str:
+    """One peak as a share of another, with a sign where the other one is an estimate."""
+    if part.measured is None:
+        return ""
+    return f"{part.measured / (whole.measured or whole.estimate):.2f}{'' if whole.measured else ' of the estimate'}"
+
+
+def row(case: Case, found: dict[Case, Peak]) -> str:
+    """A line of the table: ours against transformers with the same settings, and against our own plain float32."""
+    peak = found[case]
+    cells = [case.shape, case.library, case.precision, "checkpointed" if case.checkpointing else "plain"]
+    cells += ["skipped: above the limit" if peak.measured is None else f"{peak.measured:.2f}", f"{peak.estimate:.2f}"]
+    if case.library == "ours":
+        theirs = Case(case.shape, "transformers", case.precision, case.checkpointing, case.depth)
+        cells += [share(peak, found[theirs]), share(peak, found[Case(case.shape, "ours", "fp32", False, case.depth)])]
+    else:
+        cells += ["", ""]
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Measure every case, print a table, and end in one JSON line."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--depth", type=int, default=12)
+    parser.add_argument("--limit", type=float, default=round(0.6 * memory, 1), help="GB that a process may take")
+    given = parser.parse_args()
+    found = {}
+    for case in cases(given.shapes, given.depth):
+        found[case] = run(case, device=given.device, limit=given.limit)
+        print(case, found[case], flush=True)
+    print("\n| shape | library | precision | blocks | peak GB | estimate GB | of transformers | of our plain fp32 |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("\n".join(row(case, found) for case in found))
+    rows = [{**asdict(case), **asdict(peak)} for case, peak in found.items()]
+    print(json.dumps({"benchmark": "training_memory", "torch": torch.__version__, **vars(given), "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
