@@ -133,7 +133,7 @@ def test_weights_convert_there_and_back_from_the_command_line(trained: Path, tmp
 
 
 def test_the_zoo_recipes_and_costs_are_listed() -> None:
-    assert "k400-base" in run("zoo")[0]
+    assert "k400-base" in run("zoo")[0] and "CC-BY-NC" in run("zoo", "k400-base")[0]
     assert "ssv2" in run("recipes")[0]
     assert "lr = 0.005" in run("recipes", "k400-base")[0]
     assert "195.83 G" in run("cost")[0]

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from tests.made_weights import SMALL, mmaction, official, random_model, save_official
-from timesformer.config import ClipConfig
+from timesformer.cli import models
+from timesformer.config import ClipConfig, ModelConfig
+from timesformer.model.transformer import TimeSformer
 from timesformer.weights import labels, zoo
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.loading import load
@@ -29,6 +31,13 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+def narrow(entry: zoo.Published) -> TimeSformer:
+    """A model of a published one's frames, size and classes, but narrow."""
+    return random_model(
+        ModelConfig(frames=entry.frames, size=entry.size, classes=entry.classes, width=64, depth=1, heads=1)
+    )
+
+
 def hub_copy(cache: Path, repository: str, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """A repository as the hub's client keeps it, with the network switched off."""
     from huggingface_hub import constants
@@ -45,17 +54,31 @@ def hub_copy(cache: Path, repository: str, checkpoint: Checkpoint, monkeypatch: 
     (folder / "refs" / "main").write_text("a" * 40)
 
 
-def test_all_thirteen_official_checkpoints_and_mmaction2s_three_are_listed() -> None:
-    names = [entry.name for entry in zoo.PUBLISHED]
-    assert len(set(names)) == len(names) == 16
+def test_all_thirteen_official_checkpoints_and_mmaction2s_three_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     made_by = [entry.made_by for entry in zoo.PUBLISHED]
     assert (made_by.count("official"), made_by.count("mmaction2")) == (13, 3)
     assert sum(bool(entry.hub) for entry in zoo.PUBLISHED) == 9
-    for entry in zoo.PUBLISHED:
+    models.zoo()
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines[1:17]]
+    assert max(map(len, lines[:17])) <= 80
+    assert [row[3] for row in rows] == [
+        *("8x32", "16x16", "96x4", "8x32", "16x16", "96x4", "8", "16", "64"),
+        *("8x32", "32x32", "64x32", "96x32", "8x32", "8x32", "8x32"),
+    ]
+    for entry, row in zip(zoo.PUBLISHED, rows, strict=True):
+        assert (row[0], row[2], row[-3:]) == (
+            entry.name,
+            entry.scheme,
+            [str(entry.size), str(entry.top1), str(entry.top5 or "-")],
+        )
         assert 50 < entry.top1 < (entry.top5 or 100)
-        assert entry.file.endswith((".pyth", ".pth"))
-        assert entry.page.startswith("https://")
         assert ("NC" in entry.licence) == (entry.made_by == "official")
+        models.zoo(entry.name)
+        said = capsys.readouterr().out
+        for words in (entry.file, entry.page, entry.licence, str(zoo.shelf() / entry.file), entry.hub):
+            assert words in said
+        assert entry.page.startswith("https://") and entry.file.endswith((".pyth", ".pth"))
 
 
 @pytest.mark.parametrize(
@@ -86,25 +109,44 @@ def test_a_file_on_the_shelf_is_taken_with_the_published_clip_and_licence() -> N
     entry = zoo.find("mmaction2-k400-divided")
     assert entry is not None
     zoo.shelf().mkdir(parents=True)
-    torch.save({"state_dict": mmaction(random_model())}, zoo.shelf() / entry.file)
+    torch.save({"state_dict": mmaction(narrow(entry))}, entry.shelved)
     loaded = load("mmaction2-k400-divided")
     assert loaded.about == entry.about
     assert loaded.clip == entry.clip
 
 
+def test_a_file_that_is_not_what_its_name_says_is_refused() -> None:
+    entry = zoo.find("ssv2-hr")
+    assert entry is not None
+    zoo.shelf().mkdir(parents=True)
+    save_official(random_model(), entry.shelved)
+    with pytest.raises(WeightsError, match=r"is not ssv2-hr: it has frames 4 instead of 16, size 32 .* classes 5"):
+        load("ssv2-hr")
+    joint = zoo.find("mmaction2-k400-joint")
+    assert joint is not None
+    save_official(narrow(joint), joint.shelved)
+    with pytest.raises(WeightsError, match="scheme divided instead of joint, official TimeSformer layout instead of"):
+        load("mmaction2-k400-joint")
+
+
 def test_a_hub_copy_is_taken_from_the_cache_and_its_licence_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = random_model()
-    hub_copy(tmp_path, "facebook/timesformer-base-finetuned-ssv2", Checkpoint(model, ClipConfig()), monkeypatch)
+    entry = zoo.find("ssv2-base")
+    assert entry is not None
+    model = narrow(entry)
+    hub_copy(tmp_path, entry.hub, Checkpoint(model, ClipConfig()), monkeypatch)
     with caplog.at_level(logging.WARNING):
         loaded = load("ssv2-base")
     assert torch.equal(loaded.model.head.weight, model.head.weight)
     assert (loaded.clip.sampling, loaded.clip.channels) == ("segments", "bgr")
+    assert loaded.about == entry.about
+    assert "CC-BY-NC" in entry.about and "CC-BY-NC" in caplog.text
+    caplog.clear()
+    assert load(entry.hub).about == entry.about
     assert "CC-BY-NC" in caplog.text
-    assert "CC-BY-NC" in loaded.about
-    named = load("facebook/timesformer-base-finetuned-ssv2")
-    assert "see there for its licence" in named.about
+    hub_copy(tmp_path, "someone/other", Checkpoint(model, ClipConfig()), monkeypatch)
+    assert "see there for its licence" in load("someone/other").about
 
 
 def test_an_absent_hub_copy_says_the_way_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,29 +66,33 @@ def inspect(weights: tyro.conf.Positional[str]) -> int:
     return 0
 
 
-def zoo() -> int:
-    """List the published checkpoints by name."""
-    from rich.console import Console
-    from rich.table import Table
+def zoo(name: tyro.conf.Positional[str] = "") -> int:
+    """List the published checkpoints, or say where one comes from and where to put its file.
 
-    from timesformer.weights.zoo import PUBLISHED
+    Args:
+        name: A published name; all are listed without it.
+    """
+    from timesformer.weights import zoo as published
+    from timesformer.weights.report import WeightsError
 
-    table = Table("name", "data", "scheme", "frames", "px", "top-1", "top-5", "licence", "from")
-    for entry in PUBLISHED:
-        table.add_row(
-            entry.name,
-            entry.data,
-            entry.scheme,
-            str(entry.frames),
-            str(entry.size),
-            f"{entry.top1:.1f}",
-            "-" if entry.top5 is None else f"{entry.top5:.1f}",
-            entry.licence,
-            entry.hub or entry.file,
-        )
-    console = Console()
-    console.width = max(console.width, 200)
-    console.print(table)
+    if name:
+        found = published.find(name) or published.published_on_hub(name)
+        if found is None:
+            raise WeightsError(f"{name!r} is not a published name; {published.suggestion(name)}")
+        print("\n".join(found.lines()))
+        return 0
+    shape = "{:<23} {:<13} {:<8} {:<9} {:>3} {:>6} {:>6}"
+    print(shape.format("name", "data", "scheme", "clips", "px", "top-1", "top-5"))
+    for entry in published.PUBLISHED:
+        data = entry.data.replace("Something-Something-V2", "SSv2")
+        print(shape.format(entry.name, data, entry.scheme, entry.cut, entry.size, entry.top1, entry.top5 or "-"))
+    print("\nclips: frames x rate at 30 frames a second, or a frame from each part of a video")
+    for maker, page, licence in published.MAKERS:
+        print(f"{maker}: {page}\n  licence {licence}")
+    print(
+        f"Files lie in {published.shelf()}; where a hub copy exists, it is fetched.\n"
+        "`timesformer zoo NAME` says which file, from where, its hub copy and its licence."
+    )
     return 0
 
 
@@ -127,7 +131,7 @@ def cost(
     for step, keys in found.keys:
         print(f"keys per query      {keys:,} ({step})")
     print(f"training memory     {found.activations / 2**30:.2f} GiB of activations per clip (estimate)")
-    print(f"  recomputing       {found.checkpointed / 2**30:.2f} GiB, with --engine.checkpointing")
+    print(f"  recomputing       {found.checkpointed / 2**30:.2f} GiB, with --engine.checkpointing -1")
     return 0
 
 

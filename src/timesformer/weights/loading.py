@@ -10,7 +10,7 @@ from timesformer.weights import zoo
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.fitting import Resize, fit
 from timesformer.weights.report import WeightsError
-from timesformer.weights.source import Source, load_source
+from timesformer.weights.source import TITLES, Source, load_source
 
 
 def load(
@@ -70,11 +70,30 @@ def read_source(path_or_name: str | Path, size: int | tuple[int, int] | None = N
         return load_source(Path(path_or_name), size)
     entry = zoo.find(text)
     if entry is not None:
-        found = load_source(zoo.fetch(entry), size)
+        path = zoo.fetch(entry)
+        found = load_source(path, size)
+        _refuse_another(found, entry, path)
         return replace(found, name=entry.name, clip=entry.clip, about=entry.about)
     if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) and not text.endswith((".pyth", ".pth", ".safetensors")):
         found = load_source(zoo.fetch_hub(text), size)
-        return replace(
-            found, name=text, about=found.about or f"{text} on the Hugging Face hub; see there for its licence."
-        )
+        published = zoo.published_on_hub(text)
+        elsewhere = f"{text} on the Hugging Face hub; see there for its licence."
+        return replace(found, name=text, about=found.about or (published.about if published else elsewhere))
     raise WeightsError(f"{text!r} is neither a path nor a published name; {zoo.suggestion(text)}")
+
+
+def _refuse_another(found: Source, entry: zoo.Published, path: Path) -> None:
+    """Raise if a file isn't what its name says: its videos would be cut and normalised for another model."""
+    pairs = (
+        ("scheme", found.config.scheme, entry.scheme),
+        ("frames", found.config.frames, entry.frames),
+        ("size", found.config.size, entry.size),
+        ("classes", found.config.classes, entry.classes),
+    )
+    wrong = [f"{name} {have} instead of {want}" for name, have, want in pairs if have != want]
+    if (found.layout == TITLES["mmaction2"]) != (entry.made_by == "mmaction2"):
+        wrong.append(f"{found.layout} instead of {TITLES[entry.made_by]}")
+    if wrong:
+        raise WeightsError(
+            f"{path} is not {entry.name}: it has {', '.join(wrong)}; get {entry.file} again, or load yours by its path."
+        )

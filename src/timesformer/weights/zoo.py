@@ -16,6 +16,11 @@ OFFICIAL_LICENCE = "CC-BY-NC 4.0 (no commercial use)"
 MMACTION_PAGE = "https://github.com/open-mmlab/mmaction2/tree/main/configs/recognition/timesformer"
 MMACTION_LICENCE = "Apache 2.0"
 MMACTION_FILES = "https://download.openmmlab.com/mmaction/v1.0/recognition/timesformer"
+MAKERS = (
+    ("k400-*, k600-*, ssv2-*, howto100m-*", OFFICIAL_PAGE, OFFICIAL_LICENCE),
+    ("mmaction2-*", MMACTION_PAGE, MMACTION_LICENCE),
+)
+"""Names, page and licence of each publisher."""
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +60,29 @@ class Published:
     def about(self) -> str:
         """Origin and licence in a sentence."""
         return f"{self.name}: {self.made_by} weights, {self.data}, {self.page}; licence {self.licence}."
+
+    @property
+    def shelved(self) -> Path:
+        """Where the file is looked for."""
+        return shelf() / self.file
+
+    @property
+    def cut(self) -> str:
+        """Frames and how far apart they are, in few letters."""
+        return f"{self.frames}x{self.clip.rate}" if self.clip.sampling == "dense" else f"{self.frames} parts"
+
+    def lines(self) -> list[str]:
+        """Everything about it as text, one statement a line."""
+        scores = f"top-1 {self.top1} %" + ("" if self.top5 is None else f", top-5 {self.top5} %")
+        return [
+            f"{self.name}: {self.scheme} attention, trained on {self.data} ({self.classes} classes), {scores}",
+            f"clips    {self.cut}, {self.size} px, mean {self.clip.mean}, std {self.clip.std}",
+            f"made by  {self.made_by}; licence {self.licence}",
+            f"hub      {self.hub or 'no copy known'}",
+            f"file     {self.file}",
+            f"from     {self.page}",
+            f"put it   {self.shelved}" + (" (it is there)" if self.shelved.is_file() else ""),
+        ]
 
 
 def _official(
@@ -124,6 +152,11 @@ def find(name: str) -> Published | None:
     return next((entry for entry in PUBLISHED if entry.name == name), None)
 
 
+def published_on_hub(repository: str) -> Published | None:
+    """The published checkpoint that a hub repository is a copy of, or None."""
+    return next((entry for entry in PUBLISHED if entry.hub == repository), None)
+
+
 def suggestion(name: str) -> str:
     """Published names that are nearly the one given, as the end of a sentence."""
     near = difflib.get_close_matches(name, [entry.name for entry in PUBLISHED], n=3, cutoff=0.5)
@@ -139,16 +172,14 @@ def shelf() -> Path:
 def fetch(entry: Published) -> Path:
     """A local path of a published checkpoint: the file on the :func:`shelf`, or a copy from the hub.
 
-    The licence is said before anything is downloaded. Raises :class:`WeightsError` with the address to download from
-    and the place to put the file, where no hub copy is known.
+    Raises :class:`WeightsError` with the address to download from and the place to put the file, where no hub copy is
+    known.
     """
-    kept = shelf() / entry.file
-    if kept.is_file():
-        return kept
-    by_hand = f"download {entry.file} from {entry.page} to {kept} (licence: {entry.licence})"
+    if entry.shelved.is_file():
+        return entry.shelved
+    by_hand = f"download {entry.file} from {entry.page} to {entry.shelved} (licence: {entry.licence})"
     if not entry.hub:
         raise WeightsError(f"{entry.name} lies only at a web address: {by_hand}.")
-    log.warning("%s: downloading %s from the Hugging Face hub; licence %s", entry.name, entry.hub, entry.licence)
     try:
         return fetch_hub(entry.hub)
     except WeightsError as error:
@@ -158,7 +189,8 @@ def fetch(entry: Published) -> Path:
 def fetch_hub(repository: str) -> Path:
     """A local folder with a hub repository's configuration and weights, safetensors before pickles.
 
-    Whatever is in the hub's cache is used; with HF_HUB_OFFLINE set nothing else is. Needs the extra ``hub``.
+    The licence of a published one is said before anything is downloaded. Whatever is in the hub's cache is used; with
+    HF_HUB_OFFLINE set nothing else is. Needs the extra ``hub``.
     """
     try:
         from huggingface_hub import snapshot_download
@@ -166,6 +198,9 @@ def fetch_hub(repository: str) -> Path:
         raise WeightsError(
             f"{repository} lies on the Hugging Face hub, which needs huggingface_hub: pip install 'timesformer[hub]'."
         ) from error
+    entry = published_on_hub(repository)
+    if entry is not None:
+        log.warning("%s: taking %s from the Hugging Face hub; licence %s", entry.name, repository, entry.licence)
     try:
         folder = Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
         if not any(folder.glob("*.safetensors")):
