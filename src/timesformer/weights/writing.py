@@ -77,6 +77,7 @@ def _write_hugging_face(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]
     _refuse(checkpoint.model.config, "huggingface")
     if folder.exists() and not folder.is_dir():
         raise WeightsError(f"{folder} is a file; name a folder to write config.json and weights into.")
+    _refuse_older(folder)
     checkpoints.write_tensors(_renamed(checkpoint, "huggingface"), folder / "model.safetensors", {"format": "pt"})
     for name, content in (
         ("config.json", _hugging_face_config(checkpoint)),
@@ -90,6 +91,18 @@ def _write_hugging_face(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]
             "transformers feeds RGB; this model wants BGR: flip the channels of pixel_values before calling it"
         )
     return tuple(notes)
+
+
+def _refuse_older(folder: Path) -> None:
+    """Raise for a folder with files that we don't replace and that readers take before, or beside, what we write."""
+    ours = {"model.safetensors", "config.json", "preprocessor_config.json"}
+    readings = ("*.safetensors", "*.bin", "*.index.json", "*processor_config.json", "adapter_config.json")
+    older = sorted({path.name for pattern in readings for path in folder.glob(pattern)} - ours)
+    if older:
+        raise WeightsError(
+            f"{folder} already holds {', '.join(older)[:120]}, which readers would take with, or instead of, what is "
+            "written; remove them, or name another folder."
+        )
 
 
 def _sampling(clip: ClipConfig) -> str:
