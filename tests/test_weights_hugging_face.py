@@ -95,9 +95,13 @@ def test_every_shape_of_folder_is_read(shape: str, tmp_path: Path) -> None:
         for number, half in enumerate(halves):
             torch.save(half, tmp_path / f"part{number}.bin")
         listed = {name: f"part{number}.bin" for number, half in enumerate(halves) for name in half}
+        torch.save({**halves[1], "step": 7, next(iter(state)): torch.zeros(1)}, tmp_path / "part1.bin")
         (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": listed}))
     loaded = load(tmp_path / "model.safetensors" if shape == "one file" else tmp_path, classes=5)
     assert loaded.model.config.heads == 4
+    assert loaded.report is not None
+    extra = ("step", f"{next(iter(state))} in part1.bin") if shape == "sharded bin" else ()
+    assert loaded.report.extra == extra
     with torch.no_grad():
         if shape == "no head":
             expected = reference.timesformer(clips)[0][:, 0]
@@ -167,8 +171,12 @@ def test_preprocessor_settings_become_mean_and_deviation_of_pixels_up_to_one(
     change: dict[str, Any], mean: float, std: float, tmp_path: Path
 ) -> None:
     theirs().save_pretrained(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR | change))
-    clip = load(tmp_path).clip
+    other = {} if not change else {"size": {"shortest_edge": 40}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR | change | other))
+    loaded = load(tmp_path)
+    assert loaded.report is not None
+    assert any("resizes or crops to 40 px" in note for note in loaded.report.notes) == bool(change)
+    clip = loaded.clip
     assert clip.mean == pytest.approx((mean,) * 3)
     assert clip.std == pytest.approx((std,) * 3)
 
@@ -197,6 +205,12 @@ def test_class_names_travel_but_numbers_filled_in_by_transformers_do_not(tmp_pat
     theirs(id2label=names).save_pretrained(tmp_path / "named")
     assert load(tmp_path / "unnamed").labels == ()
     assert load(tmp_path / "named").labels == ("run", "jump", "ß", "d", "e")
+    path = tmp_path / "named" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"id2label": {"1": "run", "9": "jump"}}))
+    spoiled = load(tmp_path / "named")
+    assert spoiled.report is not None
+    assert spoiled.labels == ()
+    assert "id2label is no list of names numbered from 0: left out" in spoiled.report.notes
 
 
 def test_transformers_is_silently_wrong_on_another_number_of_frames_and_we_are_not(tmp_path: Path) -> None:

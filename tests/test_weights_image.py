@@ -141,11 +141,14 @@ def test_a_timm_folder_brings_its_normalisation(tmp_path: Path) -> None:
 def test_arrays_of_the_jax_release_equal_the_same_weights_in_timms_names(prefix: str, tmp_path: Path) -> None:
     tensors = vit(replace(SMALL, heads=4))
     with (tmp_path / "vit.npz").open("wb") as file:
-        np.savez(file, **{prefix + name: value for name, value in jax_arrays(tensors, heads=4).items()})
+        arrays = {prefix + name: value for name, value in jax_arrays(tensors, heads=4).items()}
+        np.savez(file, **arrays, step=np.array(7))
     loaded = load(tmp_path / "vit.npz")
     expected = start(saved(tensors, tmp_path / "vit.pth"), replace(SMALL, frames=8)).model.state_dict()
     ours = loaded.model.state_dict()
     assert loaded.model.config.heads == 4
+    assert loaded.report is not None
+    assert loaded.report.extra == ("step",)
     assert all(torch.equal(ours[name], expected[name]) for name in expected)
 
 

@@ -61,6 +61,10 @@ def test_an_mmaction2_file_gives_identical_logits_and_half_half_normalisation(sc
     assert same_logits(model, loaded.model)
     assert loaded.clip.mean == loaded.clip.std == (0.5, 0.5, 0.5)
     assert (loaded.clip.rate, loaded.labels) == (32, labels)
+    torch.save({"meta": {"CLASSES": labels[1:]}, "state_dict": mmaction(model)}, tmp_path / "mm.pth")
+    loaded = load(tmp_path / "mm.pth")
+    assert loaded.report is not None
+    assert (loaded.labels, loaded.report.notes[-1]) == ((), "4 names stated for 5 outputs: left out")
 
 
 def test_mmaction2_and_official_files_normalise_differently(tmp_path: Path) -> None:
@@ -92,6 +96,22 @@ def test_without_cfg_the_clip_is_that_of_the_official_model_with_these_tensors(
     assert loaded.report is not None
     assert any("no cfg text" in note for note in loaded.report.notes)
     assert any("assumed" in note or "taken for" in note for note in loaded.report.notes[2:])
+
+
+@pytest.mark.parametrize(
+    ("crop", "size", "note"),
+    [(48, 48, "crops of 48 px stated; the position embedding, for 32 px"), (50, 32, "don't divide")],
+)
+def test_frames_and_crops_that_a_cfg_tests_with_are_taken_and_noted(
+    crop: int, size: int, note: str, tmp_path: Path
+) -> None:
+    cfg = KINETICS_CFG.format(attention="divided_space_time").replace("NUM_FRAMES: 4", "NUM_FRAMES: 6")
+    cfg = cfg.replace("  TRAIN_CROP", f"  TEST_CROP_SIZE: {crop}\n  TRAIN_CROP")
+    loaded = load(save_official(random_model(), tmp_path / "w.pyth", cfg=cfg))
+    assert (loaded.clip.frames, loaded.clip.size, loaded.model.config) == (6, size, SMALL)
+    assert loaded.report is not None
+    assert any("clips of 6 frames stated" in line for line in loaded.report.notes)
+    assert any(note in line for line in loaded.report.notes)
 
 
 def test_an_official_something_something_file_wants_segments_in_bgr(tmp_path: Path) -> None:
@@ -155,7 +175,7 @@ def test_written_official_files_come_back_bit_exact_with_everything(scheme: Sche
         load(save_official(model, tmp_path / "w.pyth")),
         model=model,
         labels=("é\u2028", '"b"', "c", "d", "e"),
-        clip=ClipConfig(frames=4, size=32, fps=30000 / 1001, mean=(0.1, 0.2, 1 / 3), channels="bgr"),
+        clip=ClipConfig(frames=6, size=48, fps=30000 / 1001, mean=(0.1, 0.2, 1 / 3), channels="bgr"),
         about="made # up",
     )
     notes = write(native, tmp_path / "out.pyth", to="official")

@@ -114,6 +114,7 @@ def check_size(tensors: Mapping[str, Tensor], size: int, path: Path) -> None:
 def _open_arrays(path: Path) -> Raw:
     """The arrays of a .npz file as tensors; raises :class:`WeightsError` for anything but plain numbers."""
     tensors: dict[str, Tensor] = {}
+    dropped: list[str] = []
     try:
         with zipfile.ZipFile(path) as archive:
             pickles.check_growth(archive, path)
@@ -124,11 +125,13 @@ def _open_arrays(path: Path) -> Raw:
             for name in arrays.files:
                 if arrays[name].dtype.kind == "f":
                     tensors[name] = torch.from_numpy(np.array(arrays[name], dtype=np.float32))
+                else:
+                    dropped.append(f"{name:.80}")
     except WeightsError:
         raise
     except Exception as error:  # a damaged archive can raise anything, and all of it means the same
         raise WeightsError(f"{path} is not a whole .npz file ({error!s:.120}); get the file again.") from error
-    return Raw(path, "arrays", tensors)
+    return Raw(path, "arrays", tensors, dropped=tuple(dropped))
 
 
 def _check_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
@@ -157,24 +160,33 @@ def _open_folder(path: Path) -> Raw:
 
 
 def _open_shards(folder: Path, index: str) -> Raw:
-    """All shards that an index lists; raises :class:`WeightsError` if one is absent or lacks what is listed."""
+    """All shards that an index lists, each tensor from the shard that it names.
+
+    Raises :class:`WeightsError` if a shard is absent or lacks what is listed.
+    """
     listed = _json(folder / index).get("weight_map")
     if not isinstance(listed, dict) or not listed or not all(isinstance(shard, str) for shard in listed.values()):
         raise WeightsError(f"{folder / index} has no weight_map; get the folder again.")
     tensors: dict[str, Tensor] = {}
+    dropped: list[str] = []
     container: Container = "safetensors"
     for shard in sorted(set(listed.values())):
         if Path(shard).name != shard:
             raise WeightsError(f"{folder / index} lists {shard!r:.80}; shards must lie in the folder itself.")
         raw = _open_file(folder / shard)
         container = raw.container
-        tensors.update(raw.tensors)
+        dropped += raw.dropped
+        for name, value in raw.tensors.items():
+            if name not in tensors and listed.get(name, shard) == shard:
+                tensors[name] = value
+            else:
+                dropped.append(f"{name:.80} in {shard:.80}")
     absent = [name for name in listed if name not in tensors]
     if absent:
         raise WeightsError(
             f"{folder} lacks {len(absent)} listed tensors, such as {absent[0]:.80}; get the shards again."
         )
-    return Raw(folder, container, tensors)
+    return Raw(folder, container, tensors, dropped=tuple(dropped))
 
 
 def _with_texts(raw: Raw, folder: Path) -> Raw:

@@ -47,6 +47,7 @@ def from_cfg(text: str, source: str) -> Settings:
     clip: dict[str, Any] = {}
     for field_name, key, kind in (
         ("frames", "DATA.NUM_FRAMES", int),
+        ("size", "DATA.TEST_CROP_SIZE", int),
         ("rate", "DATA.SAMPLING_RATE", int),
         ("fps", "DATA.TARGET_FPS", float),
         ("mean", "DATA.MEAN", float),
@@ -117,13 +118,27 @@ def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], s
     ours = config.get(DESCRIPTION)
     stated = normalisation(processor)
     notes = () if stated else ("no preprocessor settings: the official normalisation, 0.45 / 0.225, is assumed",)
+    described = None if ours is None else metadata.from_json(json.dumps(ours), f"{source}: {DESCRIPTION}")
+    labels, unreadable = _labels(config.get("id2label"))
     return Settings(
         scheme=_scheme(config.get("attention_type", "divided_space_time"), source) if config else None,
         heads=counts.get("num_attention_heads"),
         clip=stated | frames,
-        labels=_labels(config.get("id2label")),
-        ours=None if ours is None else metadata.from_json(json.dumps(ours), f"{source}: {DESCRIPTION}"),
-        notes=notes,
+        labels=labels or (described.labels if described else ()),
+        ours=described,
+        notes=notes + unreadable + _other_sizes(processor, config.get("image_size", 224)),
+    )
+
+
+def _other_sizes(processor: Mapping[str, Any], pixels: object) -> tuple[str, ...]:
+    """A note where a preprocessor makes frames of another size than the model's."""
+    stated = (processor.get(name) for name in ("size", "crop_size"))
+    sides = {side for value in stated for side in (value.values() if isinstance(value, dict) else (value,))}
+    other = sorted({side for side in sides if isinstance(side, int)} - {pixels})
+    if not other or not isinstance(pixels, int):
+        return ()
+    return (
+        f"its preprocessor resizes or crops to {other[0]} px; here short side and crop are {pixels} px, the model's",
     )
 
 
@@ -145,27 +160,42 @@ def normalisation(processor: Mapping[str, Any]) -> dict[str, Any]:
         return {"mean": mean, "std": std}
 
 
-def _labels(names: object) -> tuple[str, ...]:
-    """Class names in order; none where they are only the numbers that transformers fills in."""
+def _labels(names: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Class names in order, none where they are only the numbers that transformers fills in; and a note on others."""
     if not isinstance(names, dict):
-        return ()
+        return (), ()
     ordered = [names.get(str(number), names.get(number)) for number in range(len(names))]
-    if any(not isinstance(name, str) or name == f"LABEL_{number}" for number, name in enumerate(ordered)):
-        return ()
-    return tuple(map(str, ordered))
+    if all(isinstance(name, str) for name in ordered):
+        filled = all(name == f"LABEL_{number}" for number, name in enumerate(ordered))
+        return () if filled else tuple(map(str, ordered)), ()
+    return (), ("id2label is no list of names numbered from 0: left out",)
 
 
 def clip_settings(settings: Settings, model: ModelConfig, source: str) -> tuple[ClipConfig, tuple[str, ...]]:
     """The clip settings of a foreign source, and notes on what was inferred.
 
-    Stated values win; what isn't stated is that of the official model of the same data set, frames and size.
+    Stated values win; what isn't stated is that of the official model of the same data set, frames and size. Where this
+    package wrote the source, stated frames are those of the model, and only others than it wrote win.
     """
+    stated = dict(settings.clip)
     if settings.ours is not None:
-        return metadata.decode(ClipConfig, asdict(settings.ours.clip) | dict(settings.clip), source), ()
+        if stated.get("frames") == settings.ours.model.frames:
+            del stated["frames"]
+        return metadata.decode(ClipConfig, asdict(settings.ours.clip) | stated, source), ()
     size = min(model.frame_size)
-    usual = asdict(usual_clip(model.frames, size, settings.dataset or _data_set(model.classes)))
-    clip = metadata.decode(ClipConfig, usual | dict(settings.clip), f"{source}: clip settings")
     notes: list[str] = []
+    if isinstance(stated.get("size"), int) and stated["size"] % model.patch:
+        notes.append(
+            f"crops of {stated.pop('size')} px stated, which patches of {model.patch} don't divide: {size} taken"
+        )
+    usual = asdict(usual_clip(model.frames, size, settings.dataset or _data_set(model.classes)))
+    clip = metadata.decode(ClipConfig, usual | stated, f"{source}: clip settings")
+    if clip.frames != model.frames:
+        notes.append(
+            f"clips of {clip.frames} frames stated; the time embedding, for {model.frames}, follows as it runs"
+        )
+    if clip.size != size:
+        notes.append(f"crops of {clip.size} px stated; the position embedding, for {size} px, follows as it runs")
     if not settings.dataset and model.classes == SOMETHING_CLASSES:
         notes.append("174 classes: taken for Something-Something-V2, so frames from equal segments, channels in BGR")
     elif "rate" not in settings.clip and clip.sampling == "dense":

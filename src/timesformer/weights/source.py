@@ -72,6 +72,9 @@ def understand(raw: Raw, size: int | tuple[int, int] | None = None) -> Source:
     renamed, zero = _without_bias(renamed, depth, is_image)
     config, guesses = _model(renamed, scheme, depth, stated, size, str(raw.path))
     clip, assumed = settings.clip_settings(stated, config, str(raw.path))
+    wrong_labels: tuple[str, ...] = ()
+    if stated.labels and len(stated.labels) != config.classes:
+        wrong_labels = (f"{len(stated.labels)} names stated for {config.classes} outputs: left out",)
     if is_image:
         assumed = () if stated.clip else ("normalisation 0.45 / 0.225, as the official models that start from images",)
     return Source(
@@ -80,13 +83,13 @@ def understand(raw: Raw, size: int | tuple[int, int] | None = None) -> Source:
         tensors=renamed,
         config=config,
         clip=clip,
-        labels=stated.labels if len(stated.labels) == config.classes else (),
+        labels=() if wrong_labels else stated.labels,
         task=stated.ours.task if stated.ours else "classes",
         about=stated.ours.about if stated.ours else "",
         image=is_image,
         extra=extra + raw.dropped,
         zero=zero,
-        notes=notes + stated.notes + guesses + assumed,
+        notes=notes + stated.notes + guesses + assumed + wrong_labels,
     )
 
 
