@@ -36,7 +36,7 @@ def chosen(data: Manifest) -> TrainConfig:
 
 
 def reasons(data: Manifest) -> str:
-    return "\n".join(choose.choose(data, gpu=False).reasons)
+    return "\n".join(reason.text for reason in choose.choose(data, gpu=False).reasons)
 
 
 def test_a_survey_measures_the_videos(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_what_is_chosen_is_complete_said_and_survives_its_file(data: Manifest) -
     found = choose.choose(data, gpu=False)
     assert found.config.model.classes == 2 and found.config.model.start == "scratch"
     assert configfile.from_toml(configfile.to_toml(found.config)) == found.config
-    assert found.reasons[0] == "12 training clips, 2 classes"
-    assert any("pixels scaled to the data's own mean" in reason for reason in found.reasons)
+    assert found.reasons[0].text == "12 training clips, 2 classes"
+    assert any("pixels scaled to the data's own mean" in reason.text for reason in found.reasons)
     TimeSformer(found.config.model)
 
 
@@ -138,7 +138,7 @@ def test_weights_to_start_from_bring_their_model_and_clip_settings(data: Manifes
     found = choose.choose(data, gpu=False, source=source)
     assert found.config.model == replace(settings.model, classes=2) and found.config.clip == settings.clip
     assert found.config.optim.layer_decay < 1
-    assert any(reason.startswith("started from") for reason in found.reasons)
+    assert any(reason.text.startswith("started from") for reason in found.reasons)
 
 
 @pytest.mark.parametrize(("width", "whole", "light"), [(16, 5e-4, 5e-3), (384, 5e-5, 5e-4)])
@@ -158,7 +158,7 @@ def test_videos_shorter_than_a_clip_of_the_weights_are_seen_whole(data: Manifest
         checkpoint.save(Checkpoint(TimeSformer(settings.model), settings.clip), tmp_path / "weights.safetensors")
         found = choose.choose(data, gpu=False, source=loading.read_source(tmp_path / "weights.safetensors"))
         assert found.config.clip == replace(settings.clip, sampling=sampling)
-        assert any("seen whole" in reason for reason in found.reasons) == (sampling == "segments")
+        assert any("seen whole" in reason.text for reason in found.reasons) == (sampling == "segments")
 
 
 def test_settling_leaves_nothing_open_and_keeps_what_was_set(data: Manifest) -> None:

@@ -56,9 +56,9 @@ def from_toml(text: str) -> TrainConfig:
 
 def _lines(config: object, names: Iterable[str], section: str = "") -> str:
     """Fields as settings, each under its sentence."""
-    sentences, kind = _sentences(), type(config).__name__
+    said, kind = sentences(), type(config).__name__
     return "".join(
-        f"{_comment(sentences.get((kind, name), ''))}{name} = {_literal(getattr(config, name), section + name)}\n"
+        f"{_comment(said.get((kind, name), ''))}{name} = {_literal(getattr(config, name), section + name)}\n"
         for name in names
     )
 
@@ -70,7 +70,7 @@ def _comment(text: str) -> str:
 
 
 @cache
-def _sentences() -> dict[tuple[str, str], str]:
+def sentences() -> dict[tuple[str, str], str]:
     """The sentence under each field of each config, which Python itself keeps only in the source."""
     try:
         module = ast.parse(inspect.getsource(import_module(TrainConfig.__module__)))
@@ -155,7 +155,7 @@ def _wanted(hint: Any, value: object) -> str:
 
 
 def _suggestion(section: str, name: str) -> str:
-    """The fields nearest to an unknown one, of its name in other sections or alike in its own, as the end of a sentence."""
+    """The fields nearest to an unknown one, of its name elsewhere or alike in its section, as the end of a sentence."""
     own = [known.removeprefix(section) for known in _names() if known.rpartition(".")[0] == section.rstrip(".")]
     near = [known for known in _names() if known.rpartition(".")[2] == name]
     near = near or [section + close for close in difflib.get_close_matches(name, own, n=3)]

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from timesformer.config import Task
+from timesformer.cli.source import Labelled
+
+Listed = Annotated[Labelled, tyro.conf.arg(name="")]
+STRICT, LENIENT = Labelled(), Labelled(missing="drop")
 
 
 @contextmanager
@@ -43,7 +47,7 @@ def scan(
     at_least: int = 8,
     sample: bool = False,
     processes: int | None = None,
-    task: Task = "classes",
+    listed: Listed = LENIENT,
 ) -> int:
     """Find what is wrong with the videos of a data set before a training does.
 
@@ -55,7 +59,7 @@ def scan(
         at_least: Frames that a clip must have.
         sample: Decode only some frames of each clip: several times as fast, but damage in between is missed.
         processes: Processes that decode; as many as there are cores by default.
-        task: What the data set's labels are.
+        listed: How the videos of the data set are found, and what their labels are.
     """
     from rich.console import Console
     from rich.table import Table
@@ -63,7 +67,7 @@ def scan(
     from timesformer.data import manifest
     from timesformer.data.scan import scan as look
 
-    table = manifest.load(data, task=task, missing="drop")
+    table = listed.read(data)
     with _counting("videos") as progress:
         found = look(table, at_least=at_least, full=not sample, processes=processes, progress=progress)
     console = Console()
@@ -102,7 +106,7 @@ def prepare(
     key_distance: int = 12,
     crf: int = 20,
     processes: int | None = None,
-    task: Task = "classes",
+    listed: Listed = STRICT,
 ) -> int:
     """Re-encode a data set once, so that training reads it several times as fast; goes on where it was stopped.
 
@@ -113,25 +117,30 @@ def prepare(
         key_distance: Frames from one key frame to the next.
         crf: Quality of H.264, 0 to 51; lower is better and larger.
         processes: Processes that encode; as many as there are cores by default.
-        task: What the data set's labels are.
+        listed: How the videos of the data set are found, and what their labels are.
     """
-    from timesformer.data import manifest
     from timesformer.data.prepare import Settings
     from timesformer.data.prepare import prepare as encode
 
+    table = listed.read(data)
     settings = Settings(short_side=short_side, key_distance=key_distance, crf=crf)
     with _counting("videos") as progress:
-        done = encode(manifest.load(data, task=task), out, settings=settings, processes=processes, progress=progress)
+        done = encode(table, out, settings=settings, processes=processes, progress=progress)
     for title, videos in (("left out", done.failed), ("damaged", done.damaged)):
         for video in videos:
             print(f"{title}: {video.key}: {video.reason}")
     print(f"{done.made} clips made, {done.kept} kept from before, {len(done.failed)} left out")
-    print(f"train on {done.table.parent}")
+    task = "" if listed.task == "classes" else f" with --task {listed.task}"
+    print(f"train on {done.table.parent}{task}")
     return 1 if done.failed else 0
 
 
 def shards(
-    data: tyro.conf.Positional[Path], out: tyro.conf.Positional[Path], *, megabytes: int = 500, task: Task = "classes"
+    data: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    *,
+    megabytes: int = 500,
+    listed: Listed = STRICT,
 ) -> int:
     """Write a data set as webdataset shards, for clusters whose file systems dislike small files.
 
@@ -139,12 +148,11 @@ def shards(
         data: A folder or list of videos.
         out: Folder to write to.
         megabytes: Size of a shard.
-        task: What the data set's labels are.
+        listed: How the videos of the data set are found, and what their labels are.
     """
-    from timesformer.data import manifest
     from timesformer.data import shards as tar
 
     with _counting("videos") as progress:
-        files = tar.write(manifest.load(data, task=task), out, shard_bytes=megabytes * 1_000_000, progress=progress)
+        files = tar.write(listed.read(data), out, shard_bytes=megabytes * 1_000_000, progress=progress)
     print(f"{len(files)} shards in {out}")
     return 0

@@ -1,13 +1,18 @@
 """`timesformer train`: settings from a recipe, a file or the data itself, then from the flags, then the training."""
 
-from dataclasses import dataclass, field, replace
+import inspect
+import os
+import shlex
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from timesformer import configfile, recipes
-from timesformer.config import ConfigError, Task, TrainConfig
+from timesformer.cli.flags import changed, unchecked
+from timesformer.cli.source import Source
+from timesformer.config import ConfigError, TrainConfig
 
 if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest
@@ -30,12 +35,7 @@ class Start:
     """Go on with the training in the folder, with the settings that it was begun with."""
     overfit: int = 0
     """Only check that the model can learn this many clips by heart (8 is a good number)."""
-    videos: Path | None = None
-    """Folder of the videos that a list names, where it is not the list's own."""
-    fold: int | None = None
-    """Fold of UCF101 and HMDB51 lists."""
-    missing: Literal["raise", "drop"] = "raise"
-    """What to do about listed videos that do not exist."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
 
 
 @dataclass(frozen=True)
@@ -48,64 +48,74 @@ class Train(Start):
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
 
-@dataclass(frozen=True)
-class _First(Start):
-    init: str = ""
-    task: Task = "classes"
-    lora: int = 0
-    freeze: Literal["none", "backbone"] = "none"
-
-
 def train(arguments: Train) -> None:
     """Train a model on your videos and keep the best checkpoint."""
 
 
 def command(words: list[str]) -> int:
     """Parse and run `timesformer train`; the words follow "train"."""
-    if not {"-h", "--help"} & set(words):
-        first, _ = tyro.cli(_First, args=words, return_unknown_args=True, prog="timesformer train")
-        return _prepared(first, words)
-    tyro.cli(Train, args=words, prog="timesformer train")
-    return 0
-
-
-def _prepared(first: _First, words: list[str]) -> int:
-    import torch
-
-    from timesformer.data import manifest
-    from timesformer.training import choose
-    from timesformer.training.display import Display
-    from timesformer.weights import loading
-
-    display = Display(show=_first_process())
-    config, reasons = _base(first)
-    task = config.task if config and first.task == "classes" else first.task
-    table = manifest.load(first.data, task=task, videos=first.videos, fold=first.fold, missing=first.missing)
+    first = _first(words)
+    display, base, said = _begun(first)
+    task = base.task if base and first.settings.task == "classes" else first.settings.task
+    table = first.source.load(first.data, task=task)
     for note in table.notes:
         display.warn(note)
-    if config is None:
-        source = loading.read_source(first.init) if first.init else None
-        light = first.lora > 0 or first.freeze == "backbone"
-        chosen = choose.choose(table, gpu=torch.cuda.is_available(), source=source, light=light)
-        config, reasons = chosen.config, chosen.reasons
-    elif first.recipe:
-        config = replace(config, model=replace(config.model, classes=len(table.labels)))
-    arguments = tyro.cli(Train, args=words, default=Train(first.data, settings=config), prog="timesformer train")
-    settled = choose.settle(arguments.settings, table, gpu=torch.cuda.is_available())
-    if settled.model.classes != len(table.labels):
+    arguments, reasons = _settled(first, base, table, words)
+    for line in (*said, *reasons):
+        display.say(f"- {line}")
+    act = _overfit if arguments.overfit else _train
+    return act(table, arguments.settings, arguments, display)
+
+
+def _first(words: list[str]) -> Any:
+    """What the flags say, not yet checked against each other; help ends here."""
+    settings = unchecked(TrainConfig)
+    flags = ("settings", Annotated[settings, tyro.conf.arg(name="")], field(default_factory=settings))
+    kind: Any = make_dataclass("First", [flags], bases=(Start,), frozen=True)
+    return tyro.cli(kind, args=words, prog="timesformer train", description=inspect.getdoc(Train))
+
+
+def _begun(first: Any) -> tuple["Display", TrainConfig | None, tuple[str, ...]]:
+    """What can be said, or refused, before the data is looked at: a display, and the settings that are named."""
+    from timesformer.training.display import Display
+    from timesformer.training.runfolder import RunFolder
+
+    base, said = _base(first)
+    if not first.overfit:
+        RunFolder(first.out).claim(resume=first.resume)
+    return Display(show=os.environ.get("RANK", "0") == "0"), base, said
+
+
+def _settled(
+    first: Any, base: TrainConfig | None, table: "Manifest", words: list[str]
+) -> tuple[Train, tuple[str, ...]]:
+    """The arguments with every setting decided: those named or chosen, under those of the flags; and why."""
+    import torch
+
+    from timesformer.training import choose
+    from timesformer.weights import loading
+
+    gpu, outputs = torch.cuda.is_available(), len(table.labels)
+    reasons: tuple[choose.Reason, ...] = ()
+    if base is None:
+        source = loading.read_source(first.settings.init) if first.settings.init else None
+        light = first.settings.lora > 0 or first.settings.freeze == "backbone"
+        chosen = choose.choose(table, gpu=gpu, source=source, light=light)
+        base, reasons = chosen.config, chosen.reasons
+    elif base.model.classes != outputs and not first.resume:
+        text = f"{outputs} outputs, as the data has, in place of {base.model.classes}"
+        base, reasons = replace(base, model=replace(base.model, classes=outputs)), (choose.Reason(text),)
+    arguments = tyro.cli(Train, args=words, default=Train(first.data, settings=base), prog="timesformer train")
+    if arguments.settings.model.classes != outputs:
         raise ConfigError(
-            f"model.classes is {settled.model.classes} but the data has {len(table.labels)}; leave it out."
+            f"model.classes is {arguments.settings.model.classes} but the data has {outputs}; leave it out."
         )
-    for reason in reasons:
-        display.say(f"- {reason}")
-    return (
-        _overfit(table, settled, arguments, display)
-        if arguments.overfit
-        else _train(table, settled, arguments, display)
-    )
+    others = changed(base, arguments.settings)
+    arguments = replace(arguments, settings=choose.settle(arguments.settings, table, gpu=gpu))
+    return arguments, tuple(reason.text for reason in reasons if not others & set(reason.settings))
 
 
-def _base(first: _First) -> tuple[TrainConfig | None, tuple[str, ...]]:
+def _base(first: Any) -> tuple[TrainConfig | None, tuple[str, ...]]:
     """The settings to start from where they are named, with what to say about them."""
     if first.resume:
         if first.recipe or first.config:
@@ -113,15 +123,27 @@ def _base(first: _First) -> tuple[TrainConfig | None, tuple[str, ...]]:
         file = first.out / "config.toml"
         if not file.exists():
             raise ConfigError(f"{first.out} holds no training to resume; name its folder with --out.")
-        return configfile.from_toml(file.read_text(encoding="utf-8")), (f"resuming {first.out}",)
+        return _read(file), (f"resuming {first.out}",)
     if first.recipe and first.config:
         raise ConfigError("--recipe and --config both name settings to start from; give one of them.")
     if first.config:
-        return configfile.from_toml(first.config.read_text(encoding="utf-8")), (f"settings of {first.config}",)
+        return _read(first.config), (f"settings of {first.config}",)
     if first.recipe:
         found = recipes.recipe(first.recipe)
         return found.config, (f"recipe {found.name}: {found.description}", f"published: {found.result}")
     return None, ()
+
+
+def _read(file: Path) -> TrainConfig:
+    """The settings in a file; raises ConfigError where there is none that can be read."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(
+            f"the settings in {file} can't be read ({reason}); name a file such as the config.toml of a run."
+        ) from error
+    return configfile.from_toml(text)
 
 
 def _train(table: "Manifest", config: TrainConfig, arguments: Train, display: "Display") -> int:
@@ -129,13 +151,8 @@ def _train(table: "Manifest", config: TrainConfig, arguments: Train, display: "D
 
     display.say(_summary(config))
     outcome = run(table, config, arguments.out, resume=arguments.resume, display=display)
-    if outcome.broken:
-        display.warn(f"{len(outcome.broken)} broken videos were left out; see {outcome.run.broken}.")
     if outcome.stopped:
-        display.say(
-            f"stopped by a signal; the state is saved. Go on with: timesformer train {arguments.data} "
-            f"--out {arguments.out} --resume"
-        )
+        display.say(f"stopped by a signal; the state is saved. Go on with: {to_go_on(arguments)}")
         return 128 + outcome.stopped
     display.say(f"best checkpoint: {outcome.run.best}   curves: {outcome.run.curves}")
     return 0
@@ -159,7 +176,10 @@ def _summary(config: TrainConfig) -> str:
     )
 
 
-def _first_process() -> bool:
-    import os
-
-    return os.environ.get("RANK", "0") == "0"
+def to_go_on(arguments: Train) -> str:
+    """What to type to resume a run, on as many processes of this machine."""
+    words = ["timesformer", "train", str(arguments.data), "--out", str(arguments.out), *arguments.source.words()]
+    if processes := os.environ.get("LOCAL_WORLD_SIZE"):
+        several = os.environ.get("GROUP_WORLD_SIZE", "1") != "1"
+        words = ["torchrun", *(["..."] if several else ["--nproc-per-node", processes]), "-m", *words]
+    return shlex.join([*words, "--resume"])

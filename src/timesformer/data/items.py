@@ -121,3 +121,9 @@ def some(names: list[str], limit: int = 3) -> str:
     """Join the first few names for a message, and say how many more there are."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 video", "2 videos", "0 classes"."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

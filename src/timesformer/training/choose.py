@@ -31,6 +31,8 @@ SHORT = 10.0
 STEPS_PER_CLIP = 3
 """Steps of a training from nothing for each clip, within the bounds below: what gesture clips took to be learned."""
 FEWEST_STEPS, MOST_STEPS = 500, 3000
+STRETCH = ("clip.sampling", "clip.frames", "clip.rate", "clip.fps")
+"""Settings that say how much of a video a clip shows."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,20 @@ class Survey:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why settings were chosen."""
+
+    text: str
+    settings: tuple[str, ...] = ()
+    """Their dotted names: where another value takes the place of one, this is no longer the reason."""
+
+
+@dataclass(frozen=True)
 class Chosen:
     """A complete config, and why it is so."""
 
     config: TrainConfig
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
 
 def survey(manifest: Manifest) -> Survey | None:
@@ -81,7 +92,7 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
     """Settings for these videos from nothing, or from weights to start from; ``light`` where few of them learn."""
     seen = survey(manifest)
     count, outputs = len(manifest.of("train")), len(manifest.labels)
-    reasons = [f"{count} training clips, {outputs} {'outputs' if manifest.task == 'regression' else 'classes'}"]
+    reasons = [Reason(f"{count} training clips, {outputs} {'outputs' if manifest.task == 'regression' else 'classes'}")]
     if source is None:
         model, clip = _small(outputs, seen, gpu=gpu, reasons=reasons)
         augment = AugmentConfig(jitter=(1.0, 1.18), flip=_may_flip(manifest, reasons), colour=0.2)
@@ -91,13 +102,15 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
         augment = AugmentConfig(jitter=(1.0, 1.25), flip=_may_flip(manifest, reasons), colour=0.2)
         optim = _tuning(model.width, light=light)
         pace = "for adapters or the head alone" if light else "lower blocks slower"
-        reasons.append(f"started from {source.name}: its clip settings, learning rate {optim.lr:g}, {pace}")
+        reasons.append(Reason(f"started from {source.name}: its clip settings"))
+        reasons.append(Reason(f"learning rate {optim.lr:g}, {pace}", ("optim.lr", "optim.layer_decay")))
         clip = _whole_if_short(source.clip, seen, reasons)
     if manifest.task == "regression":
         optim = replace(optim, label_smoothing=0.0)
     elif _unequal(manifest.class_counts("train")):
         optim = replace(optim, class_weights=True)
-        reasons.append("the largest class has over three times the clips of the smallest: classes are weighed alike")
+        text = "the largest class has over three times the clips of the smallest: classes are weighed alike"
+        reasons.append(Reason(text, ("optim.class_weights",)))
     steps = min(max(STEPS_PER_CLIP * count, FEWEST_STEPS), MOST_STEPS)
     optim = _paced(optim, count, steps * (4 if gpu else 1), reasons)
     config = TrainConfig(model=model, clip=clip, augment=augment, optim=optim, task=manifest.task)
@@ -127,7 +140,7 @@ def _look(item: Item) -> tuple[VideoInfo, torch.Tensor] | None:
     return info, transforms.resize(frames, (32, 32)).round().byte()
 
 
-def _small(outputs: int, seen: Survey | None, *, gpu: bool, reasons: list[str]) -> tuple[ModelConfig, ClipConfig]:
+def _small(outputs: int, seen: Survey | None, *, gpu: bool, reasons: list[Reason]) -> tuple[ModelConfig, ClipConfig]:
     """A narrow model with small patches, whole short videos, and pixels scaled to the data's own mean and spread."""
     size, frames, width, depth, heads = (64, 16, 192, 6, 6) if gpu else (48, 8, 128, 4, 4)
     model = ModelConfig(
@@ -141,19 +154,20 @@ def _small(outputs: int, seen: Survey | None, *, gpu: bool, reasons: list[str]) 
         drop_path=0.0,
         start="scratch",
     )
-    reasons.append(f"from nothing: a small model (width {width}, {depth} blocks, patches of 8 px at {size} px)")
+    text = f"from nothing: a small model (width {width}, {depth} blocks, patches of 8 px at {size} px)"
+    reasons.append(Reason(text, ("model.width", "model.depth", "model.patch", "model.size")))
     clip = ClipConfig(frames=frames, size=size)
     if seen is None:
         return model, clip
     clip = replace(clip, mean=seen.mean, std=seen.std)
-    reasons.append(f"pixels scaled to the data's own mean {seen.mean} and spread {seen.std}")
+    text = f"pixels scaled to the data's own mean {seen.mean} and spread {seen.std}"
+    reasons.append(Reason(text, ("clip.mean", "clip.std")))
     if seen.seconds <= SHORT:
         clip = replace(clip, sampling="segments")
-        reasons.append(f"videos last {seen.seconds:.1f} s: each is seen whole, in {frames} segments")
+        text = f"each is seen whole, in {frames} segments"
     else:
-        reasons.append(
-            f"videos last {seen.seconds:.1f} s: clips of {clip.frames * clip.rate / clip.fps:.1f} s are cut from them"
-        )
+        text = f"clips of {clip.frames * clip.rate / clip.fps:.1f} s are cut from them"
+    reasons.append(Reason(f"videos last {seen.seconds:.1f} s: {text}", STRETCH))
     return model, clip
 
 
@@ -171,27 +185,25 @@ def _tuning(width: int, *, light: bool) -> OptimConfig:
     )
 
 
-def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[str]) -> ClipConfig:
+def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]) -> ClipConfig:
     """Clip settings of weights, but whole videos where most are shorter than a clip, which would end in a still."""
     span = clip.frames * clip.rate / clip.fps
     if clip.sampling == "segments" or seen is None or seen.seconds >= span:
         return clip
-    reasons.append(
-        f"videos last {seen.seconds:.1f} s, less than its clips of {span:.1f} s: each is seen whole, "
-        f"in {clip.frames} segments"
-    )
+    text = f"videos last {seen.seconds:.1f} s, less than its clips of {span:.1f} s: each is seen whole, "
+    reasons.append(Reason(f"{text}in {clip.frames} segments", STRETCH))
     return replace(clip, sampling="segments")
 
 
-def _may_flip(manifest: Manifest, reasons: list[str]) -> bool:
+def _may_flip(manifest: Manifest, reasons: list[Reason]) -> bool:
     sides = [name for name in manifest.labels if SIDES.search(name) or not re.search("[a-zA-Z]", name)]
-    if sides or manifest.task == "regression":
-        reasons.append(
-            f"no mirroring: {sides[0] if sides else 'a number'!r} may depend on the side (--augment.flip to allow)"
-        )
-        return False
-    reasons.append("half of the clips mirrored: no class name speaks of sides (--augment.no-flip to forbid)")
-    return True
+    flips = not sides and manifest.task != "regression"
+    if not flips:
+        text = f"no mirroring: {sides[0] if sides else 'a number'!r} may depend on the side (--augment.flip to allow)"
+    else:
+        text = "half of the clips mirrored: no class name speaks of sides (--augment.no-flip to forbid)"
+    reasons.append(Reason(text, ("augment.flip",)))
+    return flips
 
 
 def _unequal(counts: Sequence[int]) -> bool:
@@ -199,14 +211,13 @@ def _unequal(counts: Sequence[int]) -> bool:
     return max(present) > 3 * min(present)
 
 
-def _paced(optim: OptimConfig, clips: int, steps: int, reasons: list[str]) -> OptimConfig:
+def _paced(optim: OptimConfig, clips: int, steps: int, reasons: list[Reason]) -> OptimConfig:
     """As many epochs as make the steps, each of at least 40 so that validating after it is worth while."""
     repeats = max(1, round(40 * optim.batch / clips))
     per_epoch = max(clips * repeats // optim.batch, 1)
     epochs = max(math.ceil(steps / per_epoch), 10)
-    reasons.append(
-        f"{epochs} epochs of {per_epoch} steps" + (f", each clip {repeats} times an epoch" if repeats > 1 else "")
-    )
+    text = f"{epochs} epochs of {per_epoch} steps" + (f", each clip {repeats} times an epoch" if repeats > 1 else "")
+    reasons.append(Reason(text, ("optim.epochs", "optim.repeats", "optim.batch")))
     return replace(optim, repeats=repeats, epochs=epochs)
 
 

@@ -98,12 +98,18 @@ class RunFolder:
         self.curves = path / "curves.png"
         self._drawn = time.monotonic()
 
-    def check(self, config: TrainConfig, *, resume: bool) -> None:
-        """Raise ConfigError where a run would be overwritten, or resumed with settings that it was not begun with."""
+    def claim(self, *, resume: bool) -> None:
+        """Raise ConfigError where a run would be overwritten, or where the folder is a file."""
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"{self.path} is a file; choose a folder for the run (--out).")
         if self.last.exists() and not resume:
             raise ConfigError(
                 f"{self.path} holds a run already; go on with it (--resume), or choose another folder (--out)."
             )
+
+    def check(self, config: TrainConfig, *, resume: bool) -> None:
+        """Raise ConfigError where a run would be overwritten, or resumed with settings that it was not begun with."""
+        self.claim(resume=resume)
         if self.last.exists() and self.config.exists():
             begun = configfile.from_toml(self.config.read_text(encoding="utf-8"))
             changed = _differences(begun, replace(config, engine=replace(begun.engine, seed=config.engine.seed)))
@@ -115,7 +121,10 @@ class RunFolder:
 
     def open(self, config: TrainConfig, *, data: str) -> None:
         """Make the folder, write the whole config into it, and remove what an earlier process left half written."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SaveError(f"{self.path} can't be made ({error.strerror}); choose another folder (--out).") from error
         for path in self.path.glob(".*.partial"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if not (self.last.exists() and self.config.exists()):
