@@ -15,6 +15,7 @@ from timesformer.scoring import Scoring, score_videos
 from timesformer.video import reader
 from timesformer.video.reader import VideoError
 from timesformer.weights.checkpoint import save
+from timesformer.weights.report import WeightsError
 
 LABELS = ("wave", "jump", "空翻")
 
@@ -139,5 +140,5 @@ def test_each_task_has_its_own_scores(tmp_path: Path) -> None:
 def test_spoiled_weights_are_reported_rather_than_answered_with(tmp_path: Path) -> None:
     checkpoint = tiny()
     torch.nn.init.constant_(checkpoint.model.head.bias, float("nan"))
-    with pytest.raises(ValueError, match="not finite; the weights are spoiled"):
+    with pytest.raises(WeightsError, match="not finite; the weights are spoiled"):
         Predictor(checkpoint, device="cpu")(write_grey(tmp_path / "v.mp4", 100, 120))

@@ -109,6 +109,19 @@ def test_start_makes_exactly_the_wanted_model_or_says_why_not(tmp_path: Path) ->
     assert reordered.notes[-1] == "order 'time_first' -> 'space_first': not what it was trained for"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"size": "48"}, "size is '48'"),
+        ({"frames": 2.0}, "frames is 2.0"),
+        ({"resize": "bicubic"}, "resize is 'bicubic'"),
+    ],
+)
+def test_settings_of_another_type_are_refused(wanted: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=message):
+        load(save_official(random_model(), tmp_path / "w.pyth"), **wanted)
+
+
 @pytest.mark.parametrize("wanted", [{"frames": 0}, {"size": 33}, {"classes": 0}, {"scheme": "joint"}])
 def test_a_clip_or_head_that_can_not_be_is_refused_with_the_file_named(wanted: dict[str, Any], tmp_path: Path) -> None:
     path = save_official(random_model(), tmp_path / "w.pyth")

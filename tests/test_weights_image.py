@@ -103,8 +103,18 @@ def test_a_norm_before_the_blocks_and_other_parts_outside_them_are_reported(tmp_
     del tensors["patch_embed.proj.bias"]
     report = load(saved(tensors, tmp_path / "clip.pth")).report
     assert report is not None
+    assert any("norm_pre, a LayerNorm before the blocks, is left out" in note for note in report.notes)
     assert report.extra == ("norm_pre.weight", "norm_pre.bias")
     assert "embedding.patch.bias" in report.zero
+
+
+def test_models_that_average_patches_or_place_no_class_token_are_refused(tmp_path: Path) -> None:
+    for change, message in (
+        ({"fc_norm.weight": torch.ones(64)}, "average of the patches"),
+        ({"pos_embed": vit()["pos_embed"][:, 1:]}, "no_embed_class"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            load(saved({**vit(), **change}, tmp_path / "vit.pth"))
 
 
 def test_blocks_of_another_architecture_are_refused(tmp_path: Path) -> None:

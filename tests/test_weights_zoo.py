@@ -186,6 +186,7 @@ def test_a_local_path_with_a_published_name_stays_local(tmp_path: Path, monkeypa
     "text",
     [
         "a\nb\n\nc\nd\ne\n",
+        "\ufeffid,name\n1,b\n0,a\n2, c\n3,d\n4,e\n",
         '["a", "b", "c", "d", "e"]',
         '{"1": "b", "0": "a", "2": "c", "3": "d", "4": "e"}',
         '{"b": "1", "a": "0", "c": "2", "d": "3", "e": "4"}',
@@ -200,7 +201,14 @@ def test_class_names_are_read_from_a_file_in_any_usual_form(text: str, tmp_path:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("[1, 2]", "not text"), ('{"0": "a", "2": "c"}', "no label 1"), ('{"0": ', "not valid JSON"), ("[]x", "valid")],
+    [
+        ("[1, 2]", "not text"),
+        ('{"0": "a", "2": "c"}', "no label 1"),
+        ('{"0": ', "not valid JSON"),
+        ("[]x", "valid"),
+        *[(empty, "holds no labels") for empty in ("", "[]", "{}")],
+        *[(twice, "number 0 to two") for twice in ('{"0": "a", "0": "b"}', '{"a": 0, "b": 0}', "0,a\n0,b")],
+    ],
 )
 def test_a_label_file_that_can_not_be_right_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "labels").write_text(text)

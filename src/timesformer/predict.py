@@ -17,6 +17,7 @@ from timesformer.video.reader import VideoError
 from timesformer.video.views import noting_damage, read_views
 from timesformer.weights import loading
 from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.report import WeightsError
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,14 @@ class Predictor:
         precision: torch.dtype | None = None,
         clips: int = 1,
         crops: int = 3,
+        placement: sampling.Placement = "middle",
     ) -> None:
         """Load weights of any known kind, or take those of a checkpoint, whose model is then moved to ``device``.
 
         The device is a GPU where there is one, unless told otherwise. A video is seen in ``clips`` temporal clips of
-        1 or 3 ``crops`` each, as in :class:`timesformer.scoring.Scoring`, and its scores are averaged over them.
+        1 or 3 ``crops`` each, placed as in :class:`timesformer.scoring.Scoring`, and its scores are averaged over them.
         """
-        self.scoring = Scoring(clips=clips, crops=crops, precision=precision)
+        self.scoring = Scoring(clips=clips, crops=crops, placement=placement, precision=precision)
         self.checkpoint = weights if isinstance(weights, Checkpoint) else loading.load(weights)
         self.device = pick_device(device)
         self.model = self.checkpoint.model.to(self.device).eval()
@@ -101,6 +103,7 @@ class Predictor:
                 self.checkpoint.clip,
                 clips=self.scoring.clips,
                 crops=self.scoring.crops,
+                placement=self.scoring.placement,
                 start=start,
                 end=end,
             )
@@ -111,7 +114,8 @@ class Predictor:
         if frames.ndim != 4:
             raise ValueError(f"frames have the shape {tuple(frames.shape)}; one video's are (n, 3, h, w).")
         if fps is not None:
-            numbers = sampling.views(len(frames), fps, clip, clips=self.scoring.clips)
+            scoring = self.scoring
+            numbers = sampling.views(len(frames), fps, clip, clips=scoring.clips, placement=scoring.placement)
         elif len(frames) == clip.frames:
             numbers = torch.arange(clip.frames)[None]
         else:
@@ -125,7 +129,7 @@ class Predictor:
         logits = forward(self.model, views, batch=scoring.batch, precision=scoring.precision)
         scores = metrics.fuse(logits[None], task, scoring.fusion)[0]
         if not bool(scores.isfinite().all()):
-            raise ValueError("the scores are not finite; the weights are spoiled, get or train them again.")
+            raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
         return Prediction(path, self.labels, tuple(scores.tolist()), task, tuple(notes))
 
 

@@ -1,11 +1,45 @@
 """`timesformer convert`, `inspect`, `zoo`, `cost` and `recipes`: about models, without videos."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from timesformer.config import ModelConfig, Scheme
+
+if TYPE_CHECKING:
+    from timesformer.weights.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is asked of weights beyond what they are."""
+
+    frames: int | None = None
+    """Frames per clip; embeddings are resized."""
+    size: int | tuple[int, int] | None = None
+    """Frame size in pixels, or height and width; embeddings are resized."""
+    classes: int | None = None
+    """Outputs; if the weights have another number, the head starts anew."""
+    scheme: Scheme | None = None
+    """Attention scheme, to spread an image model to another one."""
+    resize: Literal["nearest", "smooth", "flat"] = "nearest"
+    """Nearest as at run time, smooth (bicubic and linear), or flat as the official loader does."""
+    labels: Path | None = None
+    """A file with the class names: one a line, or JSON: a list, {number: name} or {name: number}."""
+
+    def load(self, weights: str) -> "Checkpoint":
+        """The weights so fitted; the report is printed."""
+        from timesformer.weights import loading
+
+        checkpoint = loading.load(weights, **vars(self))
+        if checkpoint.report:
+            print("\n".join(checkpoint.report.lines()))
+        return checkpoint
+
+
+Wanted = Annotated[Fit, tyro.conf.arg(name="")]
 
 
 def convert(
@@ -13,11 +47,7 @@ def convert(
     out: tyro.conf.Positional[Path],
     *,
     to: Literal["native", "huggingface", "official"] = "native",
-    frames: int | None = None,
-    size: int | None = None,
-    scheme: Scheme | None = None,
-    resize: Literal["nearest", "smooth", "flat"] = "nearest",
-    labels: Path | None = None,
+    fit: Wanted = Fit(),
 ) -> int:
     """Write weights of any kind in another layout.
 
@@ -25,17 +55,11 @@ def convert(
         weights: A checkpoint of any kind, or a published name.
         out: File to write, or folder for Hugging Face.
         to: One file of ours, a folder for transformers, or the official .pyth.
-        frames: Frames per clip of the written model; embeddings are resized.
-        size: Frame size in pixels of the written model; embeddings are resized.
-        scheme: Attention scheme, to spread an image model to another one.
-        resize: Nearest as at run time, smooth (bicubic and linear), or flat as the official loader does.
-        labels: A file with the class names, a line each, for weights that come without.
+        fit: Clips, head, scheme and names of the written model.
     """
-    from timesformer.weights import loading, writing
+    from timesformer.weights import writing
 
-    checkpoint = loading.load(weights, frames=frames, size=size, scheme=scheme, resize=resize, labels=labels)
-    if checkpoint.report:
-        print("\n".join(checkpoint.report.lines()))
+    checkpoint = fit.load(weights)
     notes = writing.write(checkpoint, out, to=to)
     print(f"written: {out} ({to})")
     for note in notes:
@@ -43,17 +67,14 @@ def convert(
     return 0
 
 
-def inspect(weights: tyro.conf.Positional[str]) -> int:
+def inspect(weights: tyro.conf.Positional[str], *, fit: Wanted = Fit()) -> int:
     """Say what a checkpoint holds: model, clip settings, classes, and what became of every tensor.
 
     Args:
         weights: A checkpoint of any kind, or a published name.
+        fit: What to ask of the weights beyond what they are.
     """
-    from timesformer.weights import loading
-
-    checkpoint = loading.load(weights)
-    if checkpoint.report:
-        print("\n".join(checkpoint.report.lines()))
+    checkpoint = fit.load(weights)
     for title, value in (("model", checkpoint.model.config), ("clip", checkpoint.clip)):
         print(f"{title}: " + ", ".join(f"{name} {setting}" for name, setting in vars(value).items()))
     names = ", ".join(checkpoint.labels[:10]) + (", ..." if len(checkpoint.labels) > 10 else "")

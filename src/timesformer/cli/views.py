@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from timesformer.config import require
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -46,6 +48,7 @@ def evaluate(
     data: tyro.conf.Positional[Path],
     *,
     out: Path | None = None,
+    labels: Path | None = None,
     how: Annotated[Measure, tyro.conf.arg(name="")] = Measure(),
 ) -> int:
     """Measure a model on the videos of a data set: accuracy, classes, confusions.
@@ -54,6 +57,7 @@ def evaluate(
         weights: A checkpoint of any kind, or a published name.
         data: A folder or list of videos, as for training.
         out: Folder for results.json, confusion.png and broken.csv; "evaluation" beside the weights by default.
+        labels: A file with the class names (one a line, or JSON), for weights that come without.
         how: How the videos are found, seen and scored.
     """
     from rich.console import Console
@@ -64,7 +68,7 @@ def evaluate(
     from timesformer.scoring import Scoring
     from timesformer.weights import loading
 
-    checkpoint = loading.load(weights)
+    checkpoint = loading.load(weights, labels=labels)
     table = manifest.load(
         data, task=checkpoint.task, labels=checkpoint.labels or None, videos=how.videos, missing=how.missing
     )
@@ -133,7 +137,7 @@ def predict(
         videos: Video files, or folders of them.
         json: One line of JSON for each video instead of bars.
         top: Number of classes to show.
-        labels: A file with the class names, a line each, for weights that come without.
+        labels: A file with the class names (one a line, or JSON), for weights that come without.
         how: How each video is seen.
     """
     from rich.console import Console
@@ -141,6 +145,8 @@ def predict(
     from timesformer.predict import Failure, Predictor, predict_files, to_json
     from timesformer.weights import loading
 
+    require(bool(videos), "no video is named; name files, or folders of them, after the weights.")
+    require(top >= 1, f"top is {top}; it must be at least 1.")
     console = Console()
     errors = Console(stderr=True)
     predictor = Predictor(loading.load(weights, labels=labels), clips=how.clips, crops=how.crops)

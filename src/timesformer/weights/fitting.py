@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from timesformer.config import ClipConfig, ModelConfig
+from timesformer.config import ClipConfig, ConfigError, ModelConfig
 from timesformer.model import schemes
 from timesformer.model.embeddings import resize_position, resize_time
 from timesformer.model.transformer import TimeSformer
@@ -57,6 +57,8 @@ def fit(source: Source, config: ModelConfig, *, resize: Resize = "nearest") -> C
     fitted = _random(fitted, source.config, config)
     model = checkpoint.build(config, fitted.tensors, source.name)
     given = len(fitted.tensors) - len(fitted.zero) - len(fitted.fresh) - len(fitted.copied) - len(source.zero)
+    new_head = "head.weight" in fitted.fresh
+    clip = _clip(source, config)
     report = LoadReport(
         source=source.name,
         layout=source.layout,
@@ -66,12 +68,11 @@ def fit(source: Source, config: ModelConfig, *, resize: Resize = "nearest") -> C
         copied=fitted.copied,
         zero=source.zero + fitted.zero,
         fresh=fitted.fresh,
-        notes=source.notes + _changes(source.config, config),
+        notes=source.notes + _changes(source.config, config) + _other_span(source.clip, clip),
     )
-    new_head = "head.weight" in fitted.fresh
     return Checkpoint(
         model=model,
-        clip=_clip(source, config),
+        clip=clip,
         labels=() if new_head else source.labels,
         task="classes" if new_head else source.task,
         about=source.about,
@@ -89,6 +90,14 @@ def _clip(source: Source, config: ModelConfig) -> ClipConfig:
     return clip
 
 
+def _other_span(old: ClipConfig, new: ClipConfig) -> tuple[str, ...]:
+    """A note where clips of another number of frames span another stretch of time."""
+    if old.frames == new.frames or new.sampling != "dense":
+        return ()
+    before, after = (clip.frames * clip.rate / clip.fps for clip in (old, new))
+    return (f"a clip now spans {after:.2f} s instead of {before:.2f} s: {new.frames} frames at rate {new.rate}",)
+
+
 def _refuse(source: Source, config: ModelConfig) -> None:
     """Raise if the wanted model differs in what can't be fitted."""
     for name in FIXED:
@@ -99,6 +108,11 @@ def _refuse(source: Source, config: ModelConfig) -> None:
                 f"{source.name} has {name} {have} but {want} is wanted; weights can't be fitted to that: "
                 f"set {name} to {have}."
             )
+    try:
+        for step in schemes.steps(config):
+            schemes.check(step, schemes.Grid(config.frames, *config.grid))
+    except ConfigError as error:
+        raise WeightsError(f"{source.name} can't become a model for such clips: {error}") from error
     if source.config.scheme != config.scheme and len(schemes.SCHEMES[source.config.scheme]) > 1:
         raise WeightsError(
             f"{source.name} has scheme {source.config.scheme!r} but {config.scheme!r} is wanted; only image models and "

@@ -101,6 +101,22 @@ def without_distillation(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
     return {**tensors, "pos_embed": kept}, ("distilled DeiT: row 1 of pos_embed, the distillation token's, left out",)
 
 
+def remarks(tensors: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
+    """What a user of an image model's tensors should know.
+
+    Raises :class:`WeightsError` for one that averages its patches instead of asking its class token.
+    """
+    if any(name.startswith("fc_norm.") for name in tensors):
+        raise WeightsError(
+            f"{source} has fc_norm: its head reads the average of the patches, which isn't supported; choose a ViT "
+            "whose head reads the class token."
+        )
+    notes = ["no time part: taken for an image model; if it is a video model of frames apart, pass scheme='space'"]
+    if any(name.startswith("norm_pre.") for name in tensors):
+        notes.append("norm_pre, a LayerNorm before the blocks, is left out: features differ from the image model's")
+    return tuple(notes)
+
+
 def timm_clip(config: Mapping[str, Any]) -> dict[str, Any]:
     """Normalisation that a timm folder's config.json states."""
     stated = config.get("pretrained_cfg", config)

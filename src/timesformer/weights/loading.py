@@ -1,6 +1,7 @@
 """The one door for weights of every kind: a path or a published name in, a checkpoint and a report out."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from timesformer.config import ConfigError, ModelConfig, Scheme
 from timesformer.weights import labels as label_files
 from timesformer.weights import zoo
 from timesformer.weights.checkpoint import Checkpoint
-from timesformer.weights.fitting import Resize, fit
+from timesformer.weights.fitting import POSITION_RULES, Resize, fit
 from timesformer.weights.report import WeightsError
 from timesformer.weights.source import TITLES, Source, load_source
 
@@ -35,9 +36,10 @@ def load(
     become "divided" unless told otherwise. ``labels`` names a file with the classes' names. Weights are read as float32
     on the CPU. Raises :class:`WeightsError`.
     """
+    _check_wanted({"frames": frames, "size": size, "classes": classes}, resize)
     source = read_source(path_or_name, size)
     if "head.weight" not in source.tensors and classes is None:
-        raise WeightsError(f"{source.name} has no head; say how many outputs the new one has: classes=N.")
+        raise WeightsError(f"{source.name} has no head; say how many outputs the new one has: classes=N (--classes N).")
     config = source.config
     try:
         wanted = replace(
@@ -49,8 +51,33 @@ def load(
         )
     except ConfigError as error:
         raise WeightsError(f"{source.name}: {error}") from error
-    loaded = fit(source, wanted, resize=resize)
-    return loaded if labels is None else replace(loaded, labels=label_files.read(labels))
+    try:
+        loaded = fit(source, wanted, resize=resize)
+    except (RuntimeError, MemoryError) as error:
+        size_text = f"{wanted.frames} frames of {wanted.size} px and {wanted.classes} outputs"
+        raise WeightsError(f"{source.name} can't be made into {size_text}: too large for the memory.") from error
+    return loaded if labels is None else replace(loaded, labels=_labels(labels, source, wanted.classes))
+
+
+def _check_wanted(wanted: Mapping[str, object], resize: str) -> None:
+    """Raise for settings of another type than they can have."""
+    for name, value in wanted.items():
+        sides = value if name == "size" and isinstance(value, tuple) and len(value) == 2 else (value,)
+        if value is not None and not all(type(side) is int for side in sides):
+            also = " or a tuple of height and width" if name == "size" else ""
+            raise WeightsError(f"{name} is {value!r:.40}; it must be a whole number{also}.")
+    if resize not in POSITION_RULES:
+        raise WeightsError(f"resize is {resize!r:.40}; it must be one of {', '.join(POSITION_RULES)}.")
+
+
+def _labels(path: str | Path, source: Source, classes: int) -> tuple[str, ...]:
+    """The names in a file, as many as there are outputs."""
+    names = label_files.read(path)
+    if len(names) != classes:
+        raise WeightsError(
+            f"{path} holds {len(names)} labels, but {source.name} has {classes} outputs; give one for each, in order."
+        )
+    return names
 
 
 def start(path_or_name: str | Path, config: ModelConfig, *, resize: Resize | None = None) -> Checkpoint:
@@ -66,6 +93,8 @@ def start(path_or_name: str | Path, config: ModelConfig, *, resize: Resize | Non
 def read_source(path_or_name: str | Path, size: int | tuple[int, int] | None = None) -> Source:
     """Weights under our names, not yet fitted to any model; a path that exists never touches the network."""
     text = str(path_or_name)
+    if not text.strip():
+        raise WeightsError("no weights are named; give a path, or a name that `timesformer zoo` lists.")
     if Path(path_or_name).exists() or isinstance(path_or_name, Path):
         return load_source(Path(path_or_name), size)
     entry = zoo.find(text)
@@ -74,6 +103,8 @@ def read_source(path_or_name: str | Path, size: int | tuple[int, int] | None = N
         found = load_source(path, size)
         _refuse_another(found, entry, path)
         return replace(found, name=entry.name, clip=entry.clip, about=entry.about)
+    if Path(text).parent.name and Path(text).parent.is_dir():
+        raise WeightsError(f"{text} does not exist in the folder {Path(text).parent}; check the path.")
     if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) and not text.endswith((".pyth", ".pth", ".safetensors")):
         found = load_source(zoo.fetch_hub(text), size)
         published = zoo.published_on_hub(text)

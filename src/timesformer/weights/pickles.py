@@ -8,6 +8,7 @@ size, since torch's own list still lets a small file ask for a huge buffer.
 import io
 import pickle
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,13 +49,14 @@ def read(path: Path) -> Any:
     Raises :class:`WeightsError` for code or objects beside tensors, damage, and a size out of proportion.
     """
     try:
-        with path.open("rb") as file:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")  # damaged pickles hold odd escapes, which Python deprecates
             _inspect(file, path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
     except Exception as error:  # a damaged pickle can raise anything at all, and all of it means the same
-        first = str(error).strip().split("\n")[0]
+        first = str(error).strip().split("\n")[0].partition("In PyTorch 2.6")[0]
         raise WeightsError(
             f"{path} is not a whole PyTorch weights file ({type(error).__name__}: {first:.120}); get the file again."
         ) from error

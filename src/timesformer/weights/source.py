@@ -64,6 +64,7 @@ def understand(raw: Raw, size: int | tuple[int, int] | None = None) -> Source:
     notes: tuple[str, ...] = ()
     if is_image:
         tensors, notes = image.without_distillation(tensors)
+        notes += image.remarks(tensors, str(raw.path))
     stated = Settings(heads=heads, clip=image.timm_clip(raw.config)) if is_image else _stated(raw, layout)
     scheme = stated.scheme or convert.infer_scheme(tensors, layout)
     depth = convert.depth(tensors, layout)
@@ -246,9 +247,11 @@ def _grid(
         return side, side
     if isinstance(size, tuple) and patch and (size[0] // patch) * (size[1] // patch) == patches:
         return size[0] // patch, size[1] // patch
+    unplaced = side * side + 2 * side == patches
+    hint = "; if it is a timm model whose class token has no place (no_embed_class), choose another" if unplaced else ""
     raise WeightsError(
         f"{source} has a position embedding of {patches} patches, which is no square grid; "
-        "give the size that it was made for as size=(height, width)."
+        f"give the size that it was made for as size=(height, width) (--size HEIGHT WIDTH){hint}."
     )
 
 

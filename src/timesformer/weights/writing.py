@@ -65,7 +65,7 @@ def obstacle(config: ModelConfig, layout: Layout) -> str:
 def _refuse(config: ModelConfig, layout: Layout) -> None:
     """Raise :class:`WeightsError` with the reason if a layout can't express a model."""
     if reason := obstacle(config, layout):
-        raise WeightsError(f"A {config.scheme} model can't be written as {layout}: {reason}. Use 'native' instead.")
+        raise WeightsError(f"{config.scheme} attention can't be written as {layout}: {reason}. Use 'native' instead.")
 
 
 def _attention(config: ModelConfig) -> str:

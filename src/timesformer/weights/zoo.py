@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -206,9 +207,9 @@ def fetch_hub(repository: str) -> Path:
         if not any(folder.glob("*.safetensors")):
             folder = Path(snapshot_download(repository, allow_patterns=["*.json", "*.bin"]))
     except Exception as error:  # the hub's client also raises its HTTP library's own errors
-        first = str(error).strip().split("\n")[0]
+        first = textwrap.shorten(str(error).strip().split("\n")[0], 160, placeholder=" ...")
         raise WeightsError(
-            f"{repository} could not be fetched from the Hugging Face hub ({type(error).__name__}: {first:.160}); "
+            f"{repository} could not be fetched from the Hugging Face hub ({type(error).__name__}: {first}); "
             "check the name, the network and HF_HUB_OFFLINE."
         ) from error
     return folder
