@@ -42,7 +42,7 @@ def build(library: Library, config: ModelConfig, *, device: torch.device, checkp
     """A library's model of this shape on a device, with random weights."""
     torch.manual_seed(0)
     if library == "ours":
-        model: nn.Module = TimeSformer(config, checkpointing=checkpointing)
+        model: nn.Module = TimeSformer(config, checkpointing=-1 if checkpointing else 0)
         model.to(device).train()
         return Contestant(model, model, _adamw(model))
     model = _theirs(config)

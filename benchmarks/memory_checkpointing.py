@@ -44,7 +44,7 @@ def measure(scheme: str, *, frames: int, size: int, batch: int, checkpointing: b
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = ModelConfig(scheme=scheme, frames=frames, size=size)  # type: ignore[arg-type]
     torch.manual_seed(0)
-    model = TimeSformer(config, checkpointing=checkpointing).to(device).train()
+    model = TimeSformer(config, checkpointing=-1 if checkpointing else 0).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.005)
     clips = torch.randn(batch, frames, 3, size, size, device=device)
     before, start = _peak(device.type), time.perf_counter()

@@ -78,7 +78,7 @@ def test_adapters_change_nothing_at_first_and_rank_zero_ever() -> None:
 def test_what_an_image_model_lacks_learns_in_full(tmp_path: Path) -> None:
     torch.save(vit(), tmp_path / "vit.pth")
     started = loading.load(tmp_path / "vit.pth", classes=2)
-    adapters.add(started.model, 2, started.report)
+    adapters.add(started.model, 2, started.report.lacking)
     learning = {name for name, value in started.model.named_parameters() if value.requires_grad and "lora_" not in name}
     extra = {f"blocks.{block}.steps.time.extra.{part}" for block in (0, 1) for part in ("weight", "bias")}
     assert learning == {"embedding.time", "head.weight", "head.bias"} | extra

@@ -250,6 +250,18 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings_or_data(data: 
         go(made_trainings.table(folder), RESTS, tmp_path / "run")
 
 
+def test_weights_to_start_from_are_not_needed_to_go_on(data: Manifest, tmp_path: Path) -> None:
+    outcome, _ = go(data, RESTS, tmp_path / "first")
+    for name, rank in (("whole", 0), ("adapters", 2)):
+        init = Path(shutil.copy(outcome.run.final, tmp_path / "init.safetensors"))
+        settings = replace(SETTINGS["plain"], init=str(init), lora=rank)
+        go(data, settings, tmp_path / name)
+        go(data, settings, tmp_path / f"{name} resumed", {("step", 4): signalled(signal.SIGTERM)})
+        init.unlink()
+        go(data, settings, tmp_path / f"{name} resumed")
+        assert made_trainings.results(tmp_path / f"{name} resumed") == made_trainings.results(tmp_path / name)
+
+
 def test_how_the_machine_is_used_may_change_in_between(
     data: Manifest, tmp_path: Path, undisturbed: Callable[[str], dict[str, Any]]
 ) -> None:

@@ -18,6 +18,7 @@ from timesformer.data import dataset
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.evaluate import evaluate
+from timesformer.metrics import Regression
 from timesformer.model.transformer import TimeSformer
 from timesformer.scoring import Scoring
 from timesformer.train import Outcome, train
@@ -90,7 +91,7 @@ def test_a_step_is_the_textbook_step(data: Manifest, tmp_path: Path, clip_grad: 
     ("changed", "tolerance"),
     [
         ({"optim": {"accumulate": 2}}, 1e-5),
-        ({"engine": {"checkpointing": True}}, 1e-6),
+        ({"engine": {"checkpointing": 1}}, 1e-6),
         ({"engine": {"workers": 2}}, 0.0),
         ({"engine": {"cache": "on"}}, 0.0),
         ({"engine": {"save_minutes": 1e-9}}, 0.0),
@@ -131,6 +132,11 @@ def test_a_frozen_backbone_stays_as_it_was(data: Manifest, tmp_path: Path) -> No
     trained(data, settings, tmp_path / "run")
     before, after = start(settings).state_dict(), weights(tmp_path / "run" / "final.safetensors")
     assert {name for name in before if not torch.equal(before[name], after[name])} == {"head.weight", "head.bias"}
+    trained(data, made_trainings.config(frozen_blocks=1), tmp_path / "half")
+    after = weights(tmp_path / "half" / "final.safetensors")
+    learned = {name.partition(".steps")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert {name.split(".")[0] for name in learned} == {"blocks", "norm", "head"}
+    assert not any(name.startswith("blocks.0") for name in learned)
 
 
 def test_a_training_starts_from_the_weights_that_it_is_given(data: Manifest, tmp_path: Path) -> None:
@@ -195,8 +201,8 @@ def test_the_best_is_the_latest_of_equals_and_what_could_not_be_kept_does_not_co
     assert better((0.3, 0)) and better((0.5, 1), (0.5, 0)) and not better((0.5, 1), (0.4, 0))
     assert better((0.3, 1), (0.5, 0), (0.4, 0))
     numbers = made_trainings.config(task="regression")
-    assert session.better(numbers, [{"val_mae": 0.5, "best": 1.0}, {"val_mae": 0.4, "best": 0.0}])
-    assert not session.better(numbers, [{"val_mae": 0.5, "best": 1.0}, {"val_mae": 0.6, "best": 0.0}])
+    assert session.better(numbers, [{"val_loss": 0.5, "best": 1.0}, {"val_loss": 0.4, "best": 0.0}])
+    assert not session.better(numbers, [{"val_loss": 0.5, "best": 1.0}, {"val_loss": 0.6, "best": 0.0}])
 
 
 def test_several_labels_and_numbers_are_learned(data: Manifest, tmp_path: Path) -> None:
@@ -205,9 +211,20 @@ def test_several_labels_and_numbers_are_learned(data: Manifest, tmp_path: Path) 
     outcome, _ = trained(several, settings, tmp_path / "several")
     assert outcome.rows[-1]["val_map"] == 1 and outcome.rows[-1]["val_loss"] < 0.4
     assert checkpoint.read(outcome.run.best).task == "multilabel"
-    numbers = made_trainings.relabelled(data, {"dark": (0.0, 1.0), "light": (1.0, -1.0)}, "regression")
+    numbers = made_trainings.relabelled(data, {"dark": (90.0, 2020.0), "light": (270.0, 2024.0)}, "regression")
     outcome, _ = trained(numbers, made_trainings.config(task="regression", optim={"epochs": 8}), tmp_path / "numbers")
-    assert outcome.rows[-1]["val_mae"] < 0.35 < outcome.rows[0]["val_mae"]
+    assert outcome.rows[-1]["val_loss"] < 0.35 < outcome.rows[0]["val_loss"]
+    kept, again = checkpoint.read(outcome.run.final), tmp_path / "again"
+    found = evaluate(kept, numbers, Scoring(crops=1, workers=0), split="val")
+    measured = found.numbers
+    assert isinstance(measured, Regression) and measured.mae[0] < 0.35 * 90 and measured.mae[1] < 0.35 * 2
+    assert outcome.rows[-1]["val_mae"] == pytest.approx(measured.mean_mae, abs=1e-3)
+    # Other numbers to learn: weights to start from answer at first as they did
+    other = made_trainings.relabelled(data, {"dark": (90.0, 2000.0), "light": (290.0, 2030.0)}, "regression")
+    settings = made_trainings.config(task="regression", optim={"epochs": 1, "lr": 1e-12}, init=str(outcome.run.final))
+    trained(other, settings, again)
+    unmoved = evaluate(checkpoint.read(again / "final.safetensors"), numbers, Scoring(crops=1, workers=0), split="val")
+    torch.testing.assert_close(unmoved.scores.scores, found.scores.scores, rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("cache", ["on", "off"])
@@ -234,11 +251,16 @@ def test_broken_videos_are_named_counted_and_left_out(tmp_path: Path, cache: str
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_too_many_broken_videos_stop_the_run(tmp_path: Path, cache: str, split: str) -> None:
     data = made_trainings.table(tmp_path / "data")
+    settings = made_trainings.config(engine={"cache": cache, "broken_share": 0.1})
+    mended = {item.path: item.path.read_bytes() for item in data.of(split)[:2]}
     for item in data.of(split)[:2]:
         made_trainings.break_video(item)
-    settings = made_trainings.config(engine={"cache": cache, "broken_share": 0.1})
     with pytest.raises(DataError, match=rf"2 of \d+ {split} videos are broken, more than the allowed share of 0.1"):
         trained(data, settings, tmp_path / "run")
+    assert (tmp_path / "run" / "broken.csv").read_text().count("not a video") == 2
+    for path, content in mended.items():
+        path.write_bytes(content)
+    assert made_trainings.run(data, settings, tmp_path / "run", resume=True).rows[-1]["epoch"] == 3
     for item in data.of(split):
         made_trainings.break_video(item)
     every = made_trainings.config(engine={"cache": cache, "broken_share": 1})

@@ -21,6 +21,13 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def at_least(least: int, config: object, *names: str) -> None:
+    """Raise :class:`ConfigError` for a field that is no finite number of at least ``least``."""
+    for name in names:
+        value = getattr(config, name)
+        require(least <= value < float("inf"), f"{name} is {value}; it must be at least {least}.")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The transformer: everything needed to build it, nothing about how it is trained or fed."""
@@ -58,8 +65,8 @@ class ModelConfig:
     """How embeddings follow another grid or frame count: nearest as published weights were run, or smooth curves."""
 
     def __post_init__(self) -> None:
-        for name in ("frames", "patch", "width", "depth", "heads", "classes"):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1.")
+        at_least(1, self, "frames", "patch", "width", "depth", "heads", "classes")
+        require(self.mlp_ratio > 0, f"mlp_ratio is {self.mlp_ratio}; it must be above 0.")
         require(
             self.width % self.heads == 0,
             f"width {self.width} is not divisible by heads {self.heads}; choose heads that divide the width.",
@@ -115,8 +122,7 @@ class ClipConfig:
     """Order of the colour channels that the model was trained with."""
 
     def __post_init__(self) -> None:
-        for name in ("frames", "rate", "size"):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1.")
+        at_least(1, self, "frames", "rate", "size")
         require(self.fps > 0, f"fps is {self.fps}; it must be above 0.")
         require(all(value > 0 for value in self.std), f"std is {self.std}; every channel must be above 0.")
 
@@ -151,8 +157,9 @@ class AugmentConfig:
         require(
             1 <= low <= high, f"jitter is {self.jitter}; it must be two numbers of at least 1, the lower one first."
         )
-        for name in ("colour", "erase"):
-            require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must lie between 0 and 1.")
+        for name, value in (("colour", self.colour), ("erase", self.erase)):
+            require(0 <= value <= 1, f"{name} is {value}; it must lie between 0 and 1.")
+        at_least(0, self, "rand_augment", "mixup", "cutmix")
         require(0 <= self.magnitude <= 30, f"magnitude is {self.magnitude}; it must lie between 0 and 30.")
 
 
@@ -196,17 +203,18 @@ class OptimConfig:
     """Decay per step of an exponential average of the weights that is validated and saved instead; 0 is off."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "accumulate", "repeats"):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be at least 1.")
-        require(self.lr > 0, f"lr is {self.lr}; it must be above 0.")
+        at_least(1, self, "epochs", "batch", "accumulate", "repeats")
+        at_least(0, self, "weight_decay", "warmup", "clip_grad")
+        require(0 < self.lr < float("inf"), f"lr is {self.lr}; it must be above 0, and finite.")
+        ordered = list(self.milestones) == sorted(self.milestones)
+        require(ordered, f"milestones are {self.milestones}; the earlier epochs come first.")
         require(
             self.batch % self.accumulate == 0,
             f"batch {self.batch} is not divisible by accumulate {self.accumulate}; choose a divisor of the batch.",
         )
         for name in ("momentum", "label_smoothing", "ema"):
-            require(
-                0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be at least 0 and below 1."
-            )
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name} is {value}; it must be at least 0 and below 1.")
         require(0 < self.layer_decay <= 1, f"layer_decay is {self.layer_decay}; it must be above 0 and at most 1.")
 
 
@@ -222,8 +230,10 @@ class EngineConfig:
     """Loader processes; -1 chooses by the number of cores."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Keep all decoded frames in memory at the training size; "auto" does so when they fit into an eighth of it."""
-    checkpointing: bool = False
-    """Recompute each block in the backward pass: less memory, about a third more time."""
+    checkpointing: int = 0
+    """Blocks, from the first, computed again in the backward pass: less memory, up to a third more time; -1 is all."""
+    matmul: Literal["highest", "high", "medium"] = "highest"
+    """Precision of float32 matrix products (torch.set_float32_matmul_precision): "high" allows TF32 on GPUs."""
     compile: bool = False
     """Compile the model with torch.compile."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
@@ -240,9 +250,10 @@ class EngineConfig:
     """Write the measures of steps and epochs as TensorBoard event files, too, into the run's folder "tensorboard"."""
 
     def __post_init__(self) -> None:
-        require(self.workers >= -1, f"workers is {self.workers}; it must be -1 (choose) or at least 0.")
+        at_least(0, self, "save_minutes")
+        at_least(-1, self, "workers", "checkpointing")
         require(0 <= self.broken_share <= 1, f"broken_share is {self.broken_share}; it must lie between 0 and 1.")
-        require(self.clips >= 1, f"clips is {self.clips}; it must be at least 1.")
+        at_least(1, self, "clips")
         require(self.crops in (1, 3), f"crops is {self.crops}; it must be 1 or 3.")
 
 
@@ -261,6 +272,8 @@ class TrainConfig:
     """Weights to start from: a path or a published name; empty starts from nothing."""
     freeze: Literal["none", "backbone"] = "none"
     """Parts of the model that keep their initial weights."""
+    frozen_blocks: int = 0
+    """Blocks, from the first, that keep their initial weights, and the embedding below them with them."""
     lora: int = 0
     """Rank of the adapters that learn in place of the attention weights of `init` (LoRA); 0 is off."""
 
@@ -270,12 +283,17 @@ class TrainConfig:
             f"clips are {self.clip.frames} frames of {self.clip.size} px but the model is for {self.model.frames} "
             f"frames of {self.model.size} px; set model.frames, model.size and clip.frames, clip.size alike.",
         )
+        require(
+            0 <= self.frozen_blocks <= self.model.depth,
+            f"frozen_blocks is {self.frozen_blocks}; it must lie between 0 and the depth, {self.model.depth}.",
+        )
         require(self.lora >= 0, f"lora is {self.lora}; a rank must be at least 1 (8 is a good one), 0 is off.")
         require(
             not self.lora or bool(self.init),
             f"lora {self.lora} adapts weights that are there already; name them with init, or leave lora out.",
         )
-        require(
-            not self.lora or self.freeze == "none",
-            f"lora {self.lora} and freeze {self.freeze!r} both say what learns; leave one of them out.",
-        )
+        for name, value in (("freeze", self.freeze), ("frozen_blocks", self.frozen_blocks)):
+            require(
+                not self.lora or value in ("none", 0),
+                f"lora {self.lora} and {name} {value!r} both say what learns; leave one of them out.",
+            )

@@ -274,7 +274,7 @@ _MODERN = (
         config=replace(
             _FINETUNE,
             optim=replace(_FINETUNE.optim, accumulate=8),
-            engine=replace(_FINETUNE.engine, checkpointing=True),
+            engine=replace(_FINETUNE.engine, checkpointing=-1),
         ),
         description=f"{_OWN_DATA} As finetune-1gpu, in less memory: blocks are recomputed, two clips at a time.",
         command="timesformer train DATA --recipe finetune-small-gpu --init k400-base",

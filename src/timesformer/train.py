@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from timesformer.config import ConfigError, TrainConfig
@@ -13,12 +13,12 @@ from timesformer.data import dataset
 from timesformer.data.dataset import Batch, Broken, TrainingClips
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
-from timesformer.training import adapters, processes, session, stopping, tensorboard
+from timesformer.training import adapters, processes, saving, session, stopping, tensorboard
 from timesformer.training.advice import advice
 from timesformer.training.display import Display
 from timesformer.training.optimiser import average, rate, set_rate
 from timesformer.training.processes import World
-from timesformer.training.runfolder import Row, RunFolder, State
+from timesformer.training.runfolder import Row, RunFolder, SaveError, State
 from timesformer.training.session import Session
 from timesformer.training.stopping import Stopped
 
@@ -54,7 +54,6 @@ def train(
         display = display or Display(show=world.first)
         _check(manifest, config, world)
         run.check(config, resume=resume)
-        validation = manifest.of("val")
         if world.first:
             run.open(config, data=str(manifest.source))
         board = tensorboard.Board(
@@ -62,20 +61,23 @@ def train(
         )
         with display:
             try:
-                clips = _clips(manifest, config, display, caught)
+                clips = _clips(manifest, config, world=world, run=run, display=display, caught=caught)
             except Stopped:
                 display.say(f"{signal.Signals(caught[0]).name}: stopped before the first step")
                 return Outcome(run, (), (), caught[0])
-            current = session.build(manifest, config, validation, world=world, run=run, display=display)
-            state = session.resume(current) if resume else session.fresh(current)
+            current, state = session.begin(manifest, config, world=world, run=run, display=display, resume=resume)
             board.begin(done=state.done, rows=state.rows)
             stopped = 0
             try:
                 _run(current, state, clips, caught, board)
-                session.keep(current, session.snapshot(current, state), run.final)
+                saving.keep(current, session.snapshot(current, state), run.final)
+            except DataError:  # once the videos are mended, the training goes on from here
+                saving.name_broken(current, state)
+                saving.save(current, replace(state, found={}, damaged={}))
+                raise
             except Stopped:
                 stopped = next(iter(caught), signal.SIGTERM)
-                session.save(current, state)
+                saving.save(current, state)
                 display.say(f"{signal.Signals(stopped).name}: stopped after step {state.done}, epoch {len(state.rows)}")
     videos = tuple(Broken(key, reason) for key, reason in state.found.items())
     return Outcome(run, tuple(state.rows), videos, stopped)
@@ -119,12 +121,12 @@ def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]
         if astray:
             raise session.not_a_number(f"the loss of step {state.done}")
         if spoiled:
-            session.share_found(current, state)
+            saving.share_found(current, state)
             _check_broken(state.found, clips.items, config)
         if stop:
             raise Stopped
         if ended or due:
-            session.save(current, state)
+            saving.save(current, state)
             saved = time.monotonic()
 
 
@@ -146,7 +148,7 @@ def _end_epoch(current: Session, state: State, per_epoch: int, caught: list[int]
         if world.agree(bool(caught))[0]:
             raise Stopped
 
-    session.share_found(current, state)
+    saving.share_found(current, state)
     _check_broken(state.found, current.manifest.of("train"), config)
     display.begin("validating", math.ceil(len(current.validation) / world.size))
     model = session.snapshot(current, state)
@@ -155,8 +157,8 @@ def _end_epoch(current: Session, state: State, per_epoch: int, caught: list[int]
     _check_broken(state.found, current.validation, config)
     state.rows.append(_training_row(current, state, per_epoch) | measures)
     state.loss, state.clips, state.seconds, state.waited = 0.0, 0, 0.0, 0.0
-    state.rows[-1]["best"] = float(session.better(config, state.rows) and session.keep_best(current, model))
-    session.report(current, state)
+    state.rows[-1]["best"] = float(session.better(config, state.rows) and saving.keep_best(current, model))
+    saving.report(current, state)
     counts = current.manifest.class_counts("train") if config.task == "classes" else ()
     for text in advice(state.rows, config, counts):
         display.warn(text)
@@ -179,7 +181,9 @@ def _training_row(current: Session, state: State, per_epoch: int) -> Row:
     }
 
 
-def _clips(manifest: Manifest, config: TrainConfig, display: Display, caught: list[int]) -> TrainingClips:
+def _clips(
+    manifest: Manifest, config: TrainConfig, *, world: World, run: RunFolder, display: Display, caught: list[int]
+) -> TrainingClips:
     """The training clips, decoded into memory where the config says so."""
     items = manifest.of("train")
     if config.engine.cache != "on":
@@ -192,7 +196,13 @@ def _clips(manifest: Manifest, config: TrainConfig, display: Display, caught: li
 
     display.begin("decoding", len(items))
     decoded = dataset.decode_all(items, config, progress=progress)
-    _check_broken({video.key: video.reason for video in decoded if isinstance(video, Broken)}, items, config)
+    broken = {video.key: video.reason for video in decoded if isinstance(video, Broken)}
+    if world.first:
+        try:
+            run.write_broken(broken, {})
+        except SaveError as error:
+            display.warn(str(error))
+    _check_broken(broken, items, config)
     return TrainingClips(manifest, items, config, cache=decoded)
 
 

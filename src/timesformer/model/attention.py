@@ -11,6 +11,8 @@ from timesformer.model.schemes import Grid, Step
 # 0.2 to 0.6 of its time, forward and backward (bfloat16 without gradients: only below 32 keys).
 EXPLICIT_KEYS = 256
 EXPLICIT_KEYS_BF16 = 32
+MOST_GROUPS = 2**16 - 1
+"""Groups of one call of the fused kernel: no more fit into a dimension of a CUDA grid."""
 
 
 def _explicit(query: Tensor, key: Tensor) -> bool:
@@ -35,7 +37,12 @@ def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Where groups of several clips need a copy, it is one with heads innermost, so that joining them needs no other.
     """
     q, k, v = (tensor.transpose(2, 3).flatten(0, 1).transpose(1, 2) for tensor in (query, key, value))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).unflatten(0, query.shape[:2])
+    if len(q) > MOST_GROUPS:
+        parts = zip(*(tensor.split(MOST_GROUPS) for tensor in (q, k, v)), strict=True)
+        attended = torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
+    else:
+        attended = F.scaled_dot_product_attention(q, k, v)
+    return attended.transpose(1, 2).flatten(2).unflatten(0, query.shape[:2])
 
 
 class GroupAttention(nn.Module):

@@ -59,10 +59,11 @@ class TimeSformer(nn.Module):
     """Video classification by attention over space and time alone.
 
     Any number of frames works, and any height and width that the patch size divides: embeddings are resized by
-    ``config.resize``. ``checkpointing`` recomputes each block in the backward pass to save memory.
+    ``config.resize``. ``checkpointing`` is the number of blocks, from the first, that are computed again in the
+    backward pass to save memory; -1 is all.
     """
 
-    def __init__(self, config: ModelConfig, *, checkpointing: bool = False) -> None:
+    def __init__(self, config: ModelConfig, *, checkpointing: int = 0) -> None:
         super().__init__()
         self.config = config
         self.checkpointing = checkpointing
@@ -93,8 +94,9 @@ class TimeSformer(nn.Module):
             schemes.check(step, grid)
         # training looks at nothing of the last block but its class tokens; whoever looks at a trained model may
         last = self.blocks[-1] if self.training and schemes.ends_with_class_tokens(self.config) else None
-        for block in self.blocks:
-            if self.checkpointing and torch.is_grad_enabled():
+        again = len(self.blocks) if self.checkpointing < 0 else self.checkpointing
+        for number, block in enumerate(self.blocks):
+            if number < again and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, grid, block is last, use_reentrant=False)
             else:
                 tokens = block(tokens, grid, block is last)

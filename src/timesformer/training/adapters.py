@@ -7,10 +7,11 @@ the weights lack learns in full: the head always, and where an image model start
 let nothing of their step through, and the time embedding.
 """
 
+from collections.abc import Collection
+
 from torch import nn
 
 from timesformer.config import ConfigError
-from timesformer.weights.report import LoadReport
 
 TARGETS = ["qkv", "proj"]
 """Linears that get an adapter, by the last part of their names."""
@@ -27,10 +28,10 @@ def check(rank: int) -> None:
             ) from error
 
 
-def add(model: nn.Module, rank: int, report: LoadReport | None = None) -> None:
+def add(model: nn.Module, rank: int, lacking: Collection[str] = ()) -> None:
     """Put adapters of a rank into a model, in place; rank 0 changes nothing.
 
-    They answer zero at first, and nothing else learns but the head and what the ``report`` of the weights calls new.
+    They answer zero at first, and nothing else learns but the head and the tensors that the weights were ``lacking``.
     The adapters' scale is 1 at every rank, so that a learning rate serves all of them.
     """
     if not rank:
@@ -38,7 +39,6 @@ def add(model: nn.Module, rank: int, report: LoadReport | None = None) -> None:
     check(rank)
     from peft import LoraConfig, LoraModel
 
-    lacking = {*report.fresh, *report.zero} if report else set()
     whole = [value for name, value in model.named_parameters() if name.startswith("head.") or name in lacking]
     LoraModel(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS), "default")
     for value in whole:

@@ -8,6 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from timesformer.training.runfolder import Row
 
+QUIET = 60.0
+"""Seconds between two lines about steps where no terminal shows them, such as in a cluster's log."""
 NAMES = {"val_top1": "top-1", "val_mean_class": "mean class", "val_map": "mAP", "val_mae": "MAE"}
 
 
@@ -29,7 +31,9 @@ class Display:
             transient=True,
         )
         self.task = self.progress.add_task("training", total=None, state="")
-        self.started = time.monotonic()
+        self.total = 0
+        self.first: tuple[float, int] | None = None
+        self.started = self.told = time.monotonic()
 
     def __enter__(self) -> "Display":
         self.progress.start()
@@ -42,6 +46,7 @@ class Display:
 
     def begin(self, description: str, total: int, done: int = 0) -> None:
         """Start counting something of ``total`` parts."""
+        self.total = total
         self.progress.reset(self.task, total=total, completed=done, description=description, state="")
 
     def advance(self) -> None:
@@ -54,9 +59,16 @@ class Display:
 
     def step(self, *, done: int, loss: float, lr: float, clips_per_second: float) -> None:
         """Show the latest step."""
-        self.progress.update(
-            self.task, completed=done, state=f"loss {loss:.3f}  lr {lr:.1e}  {clips_per_second:.0f} clips/s"
-        )
+        state = f"loss {loss:.3f}  lr {lr:.1e}  {clips_per_second:.3g} clips/s"
+        self.progress.update(self.task, completed=done, state=state)
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self.told > QUIET:
+            # The finished steps of this process, validations included, tell how long the others take
+            self.first = self.first or (now, done)
+            since, before = self.first
+            left = f"  {_duration((self.total - done) * (now - since) / (done - before))} left" if done > before else ""
+            self.say(f"step {done}/{self.total}  {state}{left}")
+            self.told = now
 
     def epoch(self, row: Row, epochs: int) -> None:
         """Leave one line for a finished epoch."""
@@ -74,3 +86,10 @@ class Display:
     def warn(self, text: str) -> None:
         """Leave a line that stands out."""
         self.say(f"! {text}", style="yellow")
+
+
+def _duration(seconds: float) -> str:
+    """A stretch of time in its two largest units: "2 h 05 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

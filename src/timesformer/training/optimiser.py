@@ -12,11 +12,13 @@ from timesformer.config import ConfigError, OptimConfig
 EMBEDDINGS = ("class_token", "position", "time")
 
 
-def freeze(model: nn.Module, part: str) -> None:
-    """Stop the gradients of everything but the head, where ``part`` is "backbone"."""
-    if part == "backbone":
-        for name, value in model.named_parameters():
-            value.requires_grad_(name.startswith("head."))
+def freeze(model: nn.Module, part: str, *, blocks: int = 0) -> None:
+    """Stop gradients: of all but the head if ``part`` is "backbone", and of the embedding and the first ``blocks``."""
+    for name, value in model.named_parameters():
+        block = re.match(r"blocks\.(\d+)\.", name)
+        below = blocks > 0 and (name.startswith("embedding.") or (block is not None and int(block[1]) < blocks))
+        if below or (part == "backbone" and not name.startswith("head.")):
+            value.requires_grad_(False)
 
 
 def build(model: nn.Module, optim: OptimConfig, *, depth: int) -> torch.optim.Optimizer:

@@ -76,8 +76,8 @@ class _Check:
         torch.manual_seed(config.engine.seed)
         started = loading.start(config.init, plain) if config.init else None
         self.model = started.model if started else TimeSformer(plain)
-        optimiser.freeze(self.model, config.freeze)
-        adapters.add(self.model, config.lora, started.report if started else None)
+        optimiser.freeze(self.model, config.freeze, blocks=config.frozen_blocks)
+        adapters.add(self.model, config.lora, started.report.lacking if started and started.report else ())
         self.model.to(self.device)
         self.optimizer = optimiser.build(self.model, self.optim, depth=plain.depth)
 

@@ -69,6 +69,8 @@ class State:
     """Videos used although part of them does not decode."""
     average: list[torch.Tensor] = field(default_factory=list)
     """Averaged weights in the order of the parameters; empty without averaging."""
+    lacking: list[str] = field(default_factory=list)
+    """Tensors that the weights to start from did not have, so that they learn even beside adapters."""
     data: str = ""
     """Fingerprint of the training items, whose order the steps depend on."""
 
@@ -167,15 +169,19 @@ class RunFolder:
         """
         with replacing(self.metrics) as path:
             path.write_text("".join(f"{json.dumps(row)}\n" for row in state.rows), encoding="utf-8")
-        if state.found or state.damaged:
-            with replacing(self.broken) as path, path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(["path", "reason", "used"])
-                writer.writerows((key, reason, "no") for key, reason in sorted(state.found.items()))
-                writer.writerows((key, reason, "yes") for key, reason in sorted(state.damaged.items()))
+        self.write_broken(state.found, state.damaged)
         if last or time.monotonic() - self._drawn > DRAWING:
             charts.curves(state.rows, self.curves)
             self._drawn = time.monotonic()
+
+    def write_broken(self, found: dict[str, str], damaged: dict[str, str]) -> None:
+        """Replace the list of broken videos and of those used in part, each with its reason; none, no list."""
+        if found or damaged:
+            with replacing(self.broken) as path, path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(["path", "reason", "used"])
+                writer.writerows((key, reason, "no") for key, reason in sorted(found.items()))
+                writer.writerows((key, reason, "yes") for key, reason in sorted(damaged.items()))
 
 
 def _differences(first: object, second: object, section: str = "") -> list[str]:

@@ -1,9 +1,7 @@
 """One training's model and everything around it: how it is built, makes a step, is looked at and is saved."""
 
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +10,7 @@ from timesformer import evaluate
 from timesformer.config import TrainConfig
 from timesformer.data import dataset
 from timesformer.data.dataset import Batch
-from timesformer.data.items import DataError, Item, some
+from timesformer.data.items import DataError, Item
 from timesformer.data.manifest import Manifest
 from timesformer.evaluate import Scoring
 from timesformer.metrics import Multilabel, Regression
@@ -20,11 +18,9 @@ from timesformer.model.transformer import TimeSformer
 from timesformer.training import adapters, loss, optimiser, processes, sharded
 from timesformer.training.display import Display
 from timesformer.training.processes import World
-from timesformer.training.runfolder import Row, RunFolder, Saved, SaveError, State
+from timesformer.training.runfolder import Row, RunFolder, Saved, State
 from timesformer.video import augment
-from timesformer.weights import checkpoint, loading
-from timesformer.weights.checkpoint import Checkpoint
-from timesformer.weights.report import WeightsError
+from timesformer.weights import loading
 
 
 class TrainingError(RuntimeError):
@@ -48,25 +44,38 @@ class Session:
     optimizer: torch.optim.Optimizer
     weights: Tensor | None
     """Loss weight of each class."""
+    lacking: Sequence[str]
+    """Tensors that the weights to start from did not have."""
 
 
-def build(
-    manifest: Manifest,
-    config: TrainConfig,
-    validation: Sequence[Item],
-    *,
-    world: World,
-    run: RunFolder,
-    display: Display,
+def begin(
+    manifest: Manifest, config: TrainConfig, *, world: World, run: RunFolder, display: Display, resume: bool
+) -> tuple[Session, State]:
+    """Build the training of these settings, and its state: new, or with ``resume`` as it was saved, if it was.
+
+    Raises ConfigError for a damaged saved state, DataError where the data set has changed since, WeightsError for
+    weights to start from; to go on from a saved state, these are no longer needed.
+    """
+    torch.manual_seed(config.engine.seed)
+    torch.set_float32_matmul_precision(config.engine.matmul)
+    saved = run.load() if resume else None
+    session = _build(manifest, config, world=world, run=run, display=display, saved=saved)
+    return session, _restored(session, saved) if saved else _fresh(session)
+
+
+def _build(
+    manifest: Manifest, config: TrainConfig, *, world: World, run: RunFolder, display: Display, saved: Saved | None
 ) -> Session:
     """The model with its start, the optimiser, and everything else that stays."""
-    torch.manual_seed(config.engine.seed)
-    started = loading.start(config.init, config.model) if config.init else None
+    started = loading.start(config.init, config.model) if config.init and not saved else None
     model = started.model if started else TimeSformer(config.model)
+    lacking: Sequence[str] = saved.state.lacking if saved else ()
+    if started and started.report:
+        lacking = started.report.lacking
     model.checkpointing = config.engine.checkpointing
-    optimiser.freeze(model, config.freeze)
-    if started and config.lora:
-        adapters.add(model, config.lora, started.report)
+    optimiser.freeze(model, config.freeze, blocks=config.frozen_blocks)
+    if config.lora:
+        adapters.add(model, config.lora, lacking)
         display.say(f"LoRA of rank {config.lora}: {adapters.summary(model)}")
     model.to(world.device).train()
     shared = processes.share(model, world, config.engine)
@@ -74,7 +83,7 @@ def build(
     return Session(
         config=config,
         manifest=manifest,
-        validation=validation,
+        validation=manifest.of("val"),
         world=world,
         run=run,
         display=display,
@@ -82,18 +91,13 @@ def build(
         shared=shared,
         optimizer=optimiser.build(model, config.optim, depth=config.model.depth),
         weights=loss.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
+        lacking=lacking,
     )
 
 
-def resume(session: Session) -> State:
-    """The saved state, with weights and optimiser put in place; a new state where nothing was saved yet.
-
-    All processes read the file. Raises ConfigError for a damaged one, and DataError where the data set has changed.
-    """
-    saved = session.run.load()
-    new = fresh(session)
-    if saved is None:
-        return new
+def _restored(session: Session, saved: Saved) -> State:
+    """The saved state, with weights and optimiser put in place."""
+    new = _fresh(session)
     state, weights, optimizer, parts = saved
     if state.data != new.data:
         raise DataError(
@@ -112,11 +116,12 @@ def resume(session: Session) -> State:
     return state
 
 
-def fresh(session: Session) -> State:
+def _fresh(session: Session) -> State:
     """The state of a training that has not begun."""
     averaged = session.config.optim.ema > 0
     return State(
         average=[value.detach().clone() for value in session.model.parameters()] if averaged else [],
+        lacking=list(session.lacking),
         data=dataset.fingerprint(session.manifest, session.manifest.of("train")),
     )
 
@@ -126,16 +131,16 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
     config, device = session.config, session.world.device
     generator = torch.Generator().manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank, 1))
     torch.manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank))
-    targets = loss.dense_targets(batch.targets, config.model.classes)
-    clips, targets = augment.mix(batch.clips, targets, config.augment, generator=generator)
+    targets = loss.dense_targets(batch.targets.to(device, non_blocking=True), config.model.classes)
+    clips = batch.clips.to(device, non_blocking=True)
+    clips, targets = augment.mix(clips, targets, config.augment, generator=generator)
     session.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=device)
     for index in range(config.optim.accumulate):
         some, wanted = (values.tensor_split(config.optim.accumulate)[index] for values in (clips, targets))
         with processes.quiet(session.shared, index == config.optim.accumulate - 1):
             with _arithmetic(session):
-                logits = session.shared(_one_at_least(some).to(device, non_blocking=True))[: len(some)]
-            wanted = wanted.to(device, non_blocking=True)
+                logits = session.shared(_one_at_least(some))[: len(some)]
             each = loss.losses(logits, wanted, config.task, config.optim, session.weights)
             # The mean over the whole batch. Processes average their gradients, so each multiplies by their number.
             (each.sum() / expected * session.world.size).backward()
@@ -185,7 +190,9 @@ def validate(
         precision=torch.bfloat16 if engine.precision == "bf16" else None,
         workers=engine.workers,
     )
-    scores = evaluate.score_videos(model, session.validation, config.clip, scoring, task=config.task, progress=progress)
+    scores = evaluate.score_videos(
+        model, session.validation, config.clip, scoring, task=config.task, progress=progress
+    )
     if not scores.scores.isfinite().all():
         raise not_a_number("the model's answer")
     numbers, failed = evaluate.measure(scores, session.manifest), dict(scores.failed)
@@ -210,83 +217,7 @@ def not_a_number(what: str) -> TrainingError:
 
 def better(config: TrainConfig, rows: Sequence[Row]) -> bool:
     """Whether the last of the rows is better than all that were kept before; of equals the later one counts."""
-    name = {"multilabel": "val_map", "regression": "val_mae"}.get(config.task)
+    name = {"multilabel": "val_map", "regression": "val_loss"}.get(config.task)
     name = name or ("val_mean_class" if config.optim.class_weights else "val_top1")
     sign = -1 if config.task == "regression" else 1
     return all(sign * rows[-1][name] >= sign * row[name] for row in rows[:-1] if row["best"])
-
-
-def keep(session: Session, model: TimeSformer, path: Path) -> None:
-    """Write a model with everything needed to use it; raises WeightsError where it can't, the previous file stays."""
-    config = session.config
-    about = f"trained by timesformer on {session.manifest.source.name}"
-    if config.init:
-        about += f", started from {config.init}"
-    if session.world.first:
-        checkpoint.save(Checkpoint(model, config.clip, session.manifest.labels, config.task, about), path)
-
-
-def keep_best(session: Session, model: TimeSformer) -> bool:
-    """Write the best model so far; a full disk keeps the one before and is said, not fatal."""
-    try:
-        keep(session, model, session.run.best)
-    except WeightsError as error:
-        session.display.warn(str(error))
-        return False
-    return True
-
-
-def share_found(session: Session, state: State) -> None:
-    """Tell all processes which videos any of them found broken or damaged."""
-    for kind in (state.found, state.damaged):
-        for found in session.world.collect(dict(kind)):
-            kind.update(found)
-
-
-def save(session: Session, state: State) -> None:
-    """Write the state to go on from; a full disk keeps the previous one and is said, not fatal."""
-    share_found(session, state)
-    world = session.world
-    now = replace(state, loss=world.total(state.loss), clips=round(world.total(state.clips)))
-    if sharded.is_sharded(session.model):
-        _save_parts(session, now)
-        return
-    weights, optimizer = processes.whole_state(session.model, session.optimizer)
-    if world.first:
-        now.average = [value.cpu() for value in state.average]
-        try:
-            session.run.save(Saved(now, weights, optimizer))
-        except SaveError as error:
-            session.display.warn(str(error))
-
-
-def _save_parts(session: Session, state: State) -> None:
-    """Write the state with every process writing its part; it counts once the first has written that all did."""
-    world, run = session.world, session.run
-    folder = run.free_parts()
-    if world.first:
-        shutil.rmtree(folder, ignore_errors=True)
-    world.agree(False)  # nobody writes before
-    try:
-        sharded.write(folder, session.model, session.optimizer, state.average)
-        if world.first:
-            run.save(Saved(replace(state, average=[]), {}, {}, folder))
-    except SaveError as error:
-        if world.first:
-            session.display.warn(str(error))
-    world.agree(False)  # nobody goes on before the old parts are gone
-
-
-def report(session: Session, state: State) -> None:
-    """Write and show how the last epoch went; a full disk keeps the previous files and is said, not fatal."""
-    if session.world.first:
-        try:
-            session.run.write(state, last=len(state.rows) == session.config.optim.epochs)
-        except (SaveError, WeightsError) as error:
-            session.display.warn(str(error))
-        session.display.epoch(state.rows[-1], session.config.optim.epochs)
-        before = state.rows[-2] if len(state.rows) > 1 else {"broken": 0.0, "damaged": 0.0}
-        for name, fate, found in (("broken", "left out", state.found), ("damaged", "used", state.damaged)):
-            if len(found) > before[name]:
-                names = some([f"{key} ({reason})" for key, reason in found.items()])
-                session.display.warn(f"{len(found)} {name} videos are {fate}: {names}; see {session.run.broken.name}.")

@@ -42,6 +42,11 @@ class LoadReport:
     notes: tuple[str, ...] = ()
     """Whatever else the user should know, such as settings that the file doesn't state."""
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Tensors that came from nowhere, so that they have everything to learn."""
+        return (*self.fresh, *self.zero)
+
     def lines(self) -> list[str]:
         """The report as text, one statement a line; long lists of block tensors are folded."""
         text = [f"{self.source}: {self.layout}, {self.loaded} tensors taken over"]

@@ -1,0 +1,99 @@
+"""What a training writes as it goes: checkpoints, the state to go on from, measures, and which videos were broken."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from timesformer.data.items import some
+from timesformer.model.transformer import TimeSformer
+from timesformer.training import processes, sharded
+from timesformer.training.runfolder import Saved, SaveError, State
+from timesformer.training.session import Session
+from timesformer.weights import checkpoint
+from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.report import WeightsError
+
+
+def keep(session: Session, model: TimeSformer, path: Path) -> None:
+    """Write a model with everything needed to use it; raises WeightsError where it can't, the previous file stays."""
+    config = session.config
+    about = f"trained by timesformer on {session.manifest.source.name}"
+    if config.init:
+        about += f", started from {config.init}"
+    if session.world.first:
+        checkpoint.save(Checkpoint(model, config.clip, session.manifest.labels, config.task, about), path)
+
+
+def keep_best(session: Session, model: TimeSformer) -> bool:
+    """Write the best model so far; a full disk keeps the one before and is said, not fatal."""
+    try:
+        keep(session, model, session.run.best)
+    except WeightsError as error:
+        session.display.warn(str(error))
+        return False
+    return True
+
+
+def share_found(session: Session, state: State) -> None:
+    """Tell all processes which videos any of them found broken or damaged."""
+    for kind in (state.found, state.damaged):
+        for found in session.world.collect(dict(kind)):
+            kind.update(found)
+
+
+def save(session: Session, state: State) -> None:
+    """Write the state to go on from; a full disk keeps the previous one and is said, not fatal."""
+    share_found(session, state)
+    world = session.world
+    now = replace(state, loss=world.total(state.loss), clips=round(world.total(state.clips)))
+    if sharded.is_sharded(session.model):
+        _save_parts(session, now)
+        return
+    weights, optimizer = processes.whole_state(session.model, session.optimizer)
+    if world.first:
+        now.average = [value.cpu() for value in state.average]
+        try:
+            session.run.save(Saved(now, weights, optimizer))
+        except SaveError as error:
+            session.display.warn(str(error))
+
+
+def _save_parts(session: Session, state: State) -> None:
+    """Write the state with every process writing its part; it counts once the first has written that all did."""
+    world, run = session.world, session.run
+    folder = run.free_parts()
+    if world.first:
+        shutil.rmtree(folder, ignore_errors=True)
+    world.agree(False)  # nobody writes before
+    try:
+        sharded.write(folder, session.model, session.optimizer, state.average)
+        if world.first:
+            run.save(Saved(replace(state, average=[]), {}, {}, folder))
+    except SaveError as error:
+        if world.first:
+            session.display.warn(str(error))
+    world.agree(False)  # nobody goes on before the old parts are gone
+
+
+def name_broken(session: Session, state: State) -> None:
+    """Write which videos are broken, where an epoch didn't come to its end."""
+    if session.world.first:
+        try:
+            session.run.write_broken(state.found, state.damaged)
+        except SaveError as error:
+            session.display.warn(str(error))
+
+
+def report(session: Session, state: State) -> None:
+    """Write and show how the last epoch went; a full disk keeps the previous files and is said, not fatal."""
+    if session.world.first:
+        try:
+            session.run.write(state, last=len(state.rows) == session.config.optim.epochs)
+        except (SaveError, WeightsError) as error:
+            session.display.warn(str(error))
+        session.display.epoch(state.rows[-1], session.config.optim.epochs)
+        before = state.rows[-2] if len(state.rows) > 1 else {"broken": 0.0, "damaged": 0.0}
+        for name, fate, found in (("broken", "left out", state.found), ("damaged", "used", state.damaged)):
+            if len(found) > before[name]:
+                names = some([f"{key} ({reason})" for key, reason in found.items()])
+                session.display.warn(f"{len(found)} {name} videos are {fate}: {names}; see {session.run.broken.name}.")
