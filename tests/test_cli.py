@@ -5,10 +5,12 @@ import os
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from tests.made_trainings import together
 from timesformer.cli import train
 from timesformer.cli.main import main
 from timesformer.cli.source import Source
@@ -82,27 +84,43 @@ def test_the_written_config_repeats_the_run(trained: Path, clips: Path, tmp_path
         assert (tmp_path / "again" / name).read_bytes() == (trained / name).read_bytes()
 
 
-def test_a_finished_run_resumes_to_nothing(trained: Path, clips: Path) -> None:
+def test_a_finished_run_resumes_to_nothing(trained: Path, clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (trained / "final.safetensors").read_bytes()
-    run("train", clips, "--out", trained, "--resume")
+    run_here(capsys, "train", clips, "--out", trained, "--resume")
     assert (trained / "final.safetensors").read_bytes() == before
 
 
-def test_evaluation_prints_the_accuracies_and_writes_results_for_each_video(trained: Path, clips: Path) -> None:
-    printed, _ = run("evaluate", trained / "best.safetensors", clips, "--clips", "2", "--crops", "3", "--workers", "0")
+def evaluate_as_rank(words: list[str], folder: Path) -> None:
+    """One of several processes: evaluates and leaves what it printed."""
+    with (folder / f"{os.environ['RANK']}.txt").open("w") as file, redirect_stdout(file):
+        main(words)
+
+
+def test_evaluation_is_shared_by_processes_of_which_the_first_prints_and_writes(
+    trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", str(trained / "best.safetensors"), str(clips), "--clips", "2", "--workers", "0", "--out"]
+    printed = run_here(capsys, *words, tmp_path / "alone")
     assert "top-1" in printed and "mean class accuracy" in printed and "0 videos could not be read" in printed
-    results = json.loads((trained / "evaluation" / "results.json").read_text())
-    assert len(results["videos"]) == 16
-    assert (trained / "evaluation" / "confusion.png").stat().st_size > 1000
+    assert (tmp_path / "alone" / "confusion.png").stat().st_size > 1000
+    results = (tmp_path / "alone" / "results.json").read_bytes()
+    assert len(json.loads(results)["videos"]) == 16
+
+    together(evaluate_as_rank, 2, [*words, str(tmp_path / "shared")], tmp_path)
+    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
+    assert second == "" and "top-1" in first and first.count("written to") == 1
+    assert (tmp_path / "shared" / "results.json").read_bytes() == results
 
 
-def test_prediction_shows_bars_reports_broken_files_and_goes_on(trained: Path, clips: Path, tmp_path: Path) -> None:
+def test_prediction_shows_bars_reports_broken_files_and_goes_on(
+    trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"not a video")
     good = sorted((clips / "test" / "left").iterdir())[0]
     printed, complaint = run("predict", trained / "best.safetensors", broken, good, "--top", "3", code=1)
     assert "broken.mp4" in complaint and good.name in printed and "%" in printed
-    printed, _ = run("predict", trained / "best.safetensors", clips / "test", "--json", "--top", "2")
+    printed = run_here(capsys, "predict", trained / "best.safetensors", clips / "test", "--json", "--top", "2")
     lines = [json.loads(line) for line in printed.splitlines()]
     assert len(lines) == 16 and all(len(line["scores"]) == 2 for line in lines)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import av
 import pytest
 import torch
-import torch.distributed as dist
-from torch import multiprocessing
 
 from tests.made_scores import CLIP, Grey, grey_items, tiny, write_grey
+from tests.made_trainings import together
 from timesformer.config import ConfigError
 from timesformer.data.items import Item
 from timesformer.scoring import Scores, Scoring, forward, score_videos
+from timesformer.training.processes import joined
 
 HERE = Scoring(crops=1, workers=0)
 
@@ -45,6 +45,10 @@ def test_views_are_averaged_as_scores_or_as_logits(tmp_path: Path) -> None:
     views = expected([10, 10, 240, 240])
     found = score_videos(Grey(), [Item(path, "")], clip, scoring).scores
     torch.testing.assert_close(found, views.mean(dim=0, keepdim=True), atol=0.01, rtol=0)
+    mixed = [Item(path, ""), *grey_items(tmp_path, [90])]  # of four frames and of two
+    found = score_videos(Grey(), mixed, clip, replace(scoring, clips=1, placement="whole")).scores
+    wanted = torch.cat([views.mean(dim=0, keepdim=True), expected([90])])
+    torch.testing.assert_close(found, wanted, atol=0.01, rtol=0)
     found = score_videos(Grey(), [Item(path, "")], clip, replace(scoring, fusion="logits")).scores
     torch.testing.assert_close(found, expected([125]), atol=0.01, rtol=0)
     found = score_videos(Grey(), [Item(path, "")], clip, scoring, task="regression").scores
@@ -133,6 +137,7 @@ def test_settings_that_can_not_work_are_refused() -> None:
     for settings, text in (
         ({"crops": 2}, "crops is 2; it must be 1 or 3"),
         ({"clips": 0}, "clips is 0"),
+        ({"clips": 2, "placement": "whole"}, "clips is 2, but the placement 'whole'"),
         ({"batch": 0}, "batch is 0"),
         ({"workers": -2}, "workers is -2"),
     ):
@@ -140,21 +145,18 @@ def test_settings_that_can_not_work_are_refused() -> None:
             Scoring(**settings)  # type: ignore[arg-type]
 
 
-def score_share(rank: int, folder: Path, items: list[Item], processes: int) -> None:
+def score_share(folder: Path, items: list[Item]) -> None:
     """One of several processes: scores its share and leaves what it got."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=processes)
-    model = Grey()
-    found = score_videos(model, items, CLIP, HERE)
-    torch.save((found.keys, found.scores, found.failed, model.sizes), folder / f"{rank}.pt")
-    dist.destroy_process_group()
+    with joined() as world:
+        model = Grey()
+        found = score_videos(model, items, CLIP, HERE)
+        torch.save((found.keys, found.scores, found.failed, model.sizes), folder / f"{world.rank}.pt")
 
 
-@pytest.mark.skipif(not dist.is_available(), reason="torch is built without distributed")
 def test_several_processes_share_the_videos_and_all_get_all_scores(tmp_path: Path) -> None:
     items = [*grey_items(tmp_path, [200, 20, 90, 120]), broken(tmp_path / "b.mp4")]
     alone: Scores = score_videos(Grey(), items, CLIP, HERE)
-    multiprocessing.spawn(score_share, (tmp_path, items, 2), nprocs=2)
+    together(score_share, 2, tmp_path, items)
     shares = []
     for rank in range(2):
         keys, scores, failed, sizes = torch.load(tmp_path / f"{rank}.pt")

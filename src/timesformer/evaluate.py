@@ -92,10 +92,10 @@ def evaluate(
     )
 
 
-def write(evaluation: Evaluation, folder: Path) -> None:
+def write(evaluation: Evaluation, folder: Path) -> tuple[str, ...]:
     """Write results.json with the numbers and each video's scores, broken.csv and, for classes, confusion.png.
 
-    Each file appears whole or not at all.
+    Returns their names. Each file appears whole or not at all.
     """
     with whole(folder / "results.json") as path:
         path.write_text(json.dumps(_results(evaluation), ensure_ascii=False, allow_nan=False), encoding="utf-8")
@@ -105,6 +105,8 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         table.writerows(evaluation.scores.failed)
     if isinstance(evaluation.numbers, Classification):
         charts.confusion(evaluation.numbers.confusion.numpy(), evaluation.labels, folder / "confusion.png")
+        return ("results.json", "broken.csv", "confusion.png")
+    return ("results.json", "broken.csv")
 
 
 def _targets(scores: Scores, manifest: Manifest) -> Tensor:

@@ -30,7 +30,7 @@ class Scoring:
     crops: int = 3
     """Spatial crops per clip: 1 or 3."""
     placement: Placement = "middle"
-    """Where clips lie: spread over the video, or where the released code puts them."""
+    """Where clips lie: spread over the video, where the released code puts them, or as many as cover all of it."""
     fusion: Fusion = "scores"
     """Average the views' scores, or their logits (ranks as the sum of logits in the released code)."""
     precision: torch.dtype | None = None
@@ -42,14 +42,13 @@ class Scoring:
 
     def __post_init__(self) -> None:
         require(self.clips >= 1, f"clips is {self.clips}; it must be at least 1.")
+        require(
+            self.clips == 1 or self.placement != "whole",
+            f"clips is {self.clips}, but the placement 'whole' takes as many as cover a video; leave one of them out.",
+        )
         require(self.crops in (1, 3), f"crops is {self.crops}; it must be 1 or 3.")
         require(self.batch >= 1, f"batch is {self.batch}; it must be at least 1.")
         require(self.workers >= -1, f"workers is {self.workers}; it must be -1 (one for each core) or at least 0.")
-
-    @property
-    def views(self) -> int:
-        """Views per video."""
-        return self.clips * self.crops
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,9 @@ def score_videos(
         for part in _loader(videos, pin=next(model.parameters()).is_cuda):
             if part.numbers:
                 logits = forward(model, part.clips, batch=scoring.batch, precision=scoring.precision)
-                fused = metrics.fuse(logits.unflatten(0, (-1, scoring.views)), task, scoring.fusion)
-                found.rows.update(zip(part.numbers, fused.numpy(), strict=True))
+                for number, views in zip(part.numbers, logits.split(part.views), strict=True):
+                    fused = metrics.fuse(views[None], task, scoring.fusion)
+                    found.rows[number] = fused[0].numpy()
             found.failed.update(part.failed)
             found.damaged.update(part.damaged)
             progress(len(found.rows) + len(found.failed))
@@ -133,15 +133,17 @@ def forward(model: nn.Module, clips: Tensor, *, batch: int, precision: torch.dty
 
 @dataclass(frozen=True)
 class _Views:
-    """The views of some videos, as many in a row for each of ``numbers``, and what is to be said of the others."""
+    """The views of some videos, one after the other, and what is to be said of the others."""
 
     numbers: tuple[int, ...]
+    views: list[int]
+    """How many each of the ``numbers`` has."""
     clips: Tensor
     failed: dict[int, str]
     damaged: dict[int, str]
 
     def pin_memory(self) -> "_Views":
-        return _Views(self.numbers, self.clips.pin_memory(), self.failed, self.damaged)
+        return _Views(self.numbers, self.views, self.clips.pin_memory(), self.failed, self.damaged)
 
 
 class _Videos(Dataset[_Views]):
@@ -169,15 +171,17 @@ class _Videos(Dataset[_Views]):
                 )
         except VideoError as error:
             blank = torch.empty(0, self.clip.frames, 3, self.clip.size, self.clip.size)
-            return _Views((), blank, {number: error.reason}, {})
-        return _Views((number,), clips, {}, {number: "; ".join(notes)} if notes else {})
+            return _Views((), [], blank, {number: error.reason}, {})
+        return _Views((number,), [len(clips)], clips, {}, {number: "; ".join(notes)} if notes else {})
 
 
 def _loader(videos: _Videos, *, pin: bool) -> DataLoader[_Views]:
-    together = max(videos.scoring.batch // videos.scoring.views, 1)
-    workers = videos.scoring.workers
+    scoring, workers = videos.scoring, videos.scoring.workers
+    # All views of a whole video may be many: one video at a time then
+    together = 1 if scoring.placement == "whole" else max(scoring.batch // (scoring.clips * scoring.crops), 1)
     if workers < 0:
-        workers = min(len(os.sched_getaffinity(0)), math.ceil(len(videos) / together))
+        cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        workers = min(max(cores, 1), math.ceil(len(videos) / together))
     return DataLoader(
         videos,
         batch_size=together,
@@ -191,6 +195,7 @@ def _loader(videos: _Videos, *, pin: bool) -> DataLoader[_Views]:
 def _together(parts: list[_Views]) -> _Views:
     return _Views(
         numbers=tuple(number for part in parts for number in part.numbers),
+        views=[count for part in parts for count in part.views],
         clips=torch.cat([part.clips for part in parts]),
         failed={number: reason for part in parts for number, reason in part.failed.items()},
         damaged={number: note for part in parts for number, note in part.damaged.items()},

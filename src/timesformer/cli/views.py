@@ -1,11 +1,13 @@
 """`timesformer evaluate` and `timesformer predict`."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from timesformer.cli.source import Source
 from timesformer.config import require
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ class Views:
     """Temporal clips per video."""
     crops: Literal[1, 3] = 3
     """Spatial crops per clip."""
+    placement: Literal["middle", "official", "whole"] = "middle"
+    """Where clips lie: spread over the video, where the official code puts them, or as many as cover all of it."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,7 @@ class Measure(Views):
     """Videos to use; "test" is "val" where there are no test videos."""
     fusion: Literal["scores", "logits"] = "scores"
     """Average the views' scores, or their logits as the official code does."""
-    placement: Literal["middle", "official"] = "middle"
-    """Where clips lie: spread over the video, or where the official code puts them."""
-    videos: Path | None = None
-    """Folder of the videos that a list names, where it is not the list's own."""
-    missing: Literal["raise", "drop"] = "raise"
-    """What to do about listed videos that do not exist."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
     workers: int = -1
     """Decoding processes; -1 takes one for each core."""
 
@@ -51,12 +50,12 @@ def evaluate(
     labels: Path | None = None,
     how: Annotated[Measure, tyro.conf.arg(name="")] = Measure(),
 ) -> int:
-    """Measure a model on the videos of a data set: accuracy, classes, confusions.
+    """Measure a model on the videos of a data set: accuracy, classes, confusions; under torchrun, processes share them.
 
     Args:
         weights: A checkpoint of any kind, or a published name.
         data: A folder or list of videos, as for training.
-        out: Folder for results.json, confusion.png and broken.csv; "evaluation" beside the weights by default.
+        out: Folder for the results and a picture of the confusions; "evaluation" beside the weights by default.
         labels: A file with the class names (one a line, or JSON), for weights that come without.
         how: How the videos are found, seen and scored.
     """
@@ -64,27 +63,32 @@ def evaluate(
     from rich.progress import Progress
 
     from timesformer import evaluate as verb
-    from timesformer.data import manifest
     from timesformer.scoring import Scoring
+    from timesformer.training import processes
     from timesformer.weights import loading
 
-    checkpoint = loading.load(weights, labels=labels)
-    table = manifest.load(
-        data, task=checkpoint.task, labels=checkpoint.labels or None, videos=how.videos, missing=how.missing
-    )
-    console = Console()
-    for note in table.notes:
-        console.print(f"! {note}", style="yellow", highlight=False, markup=False)
     scoring = Scoring(clips=how.clips, crops=how.crops, placement=how.placement, fusion=how.fusion, workers=how.workers)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("videos", total=len(table.of(how.split)))
-        result = verb.evaluate(
-            checkpoint, table, scoring, split=how.split, progress=lambda done: progress.update(task, completed=done)
-        )
-    folder = out or (Path(weights).parent if Path(weights).is_file() else Path()) / "evaluation"
-    verb.write(result, folder)
-    _show_evaluation(console, result)
-    console.print(f"written to {folder}: results.json, confusion.png, broken.csv", highlight=False, soft_wrap=True)
+    checkpoint = loading.load(weights, labels=labels)
+    table = how.source.load(data, task=checkpoint.task, labels=checkpoint.labels or None)
+    with processes.joined() as world:
+        console = Console(quiet=not world.first)
+        for note in table.notes:
+            console.print(f"! {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("videos", total=math.ceil(len(table.of(how.split)) / world.size))
+            result = verb.evaluate(
+                checkpoint,
+                table,
+                scoring,
+                split=how.split,
+                device=world.device,
+                progress=lambda done: progress.update(task, completed=done),
+            )
+    if world.first:
+        folder = out or (Path(weights).parent if Path(weights).is_file() else Path()) / "evaluation"
+        written = verb.write(result, folder)
+        _show_evaluation(console, result)
+        console.print(f"written to {folder}: {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -149,7 +153,9 @@ def predict(
     require(top >= 1, f"top is {top}; it must be at least 1.")
     console = Console()
     errors = Console(stderr=True)
-    predictor = Predictor(loading.load(weights, labels=labels), clips=how.clips, crops=how.crops)
+    predictor = Predictor(
+        loading.load(weights, labels=labels), clips=how.clips, crops=how.crops, placement=how.placement
+    )
     failures = 0
     for result in predict_files(predictor, videos):
         if json:

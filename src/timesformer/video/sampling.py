@@ -21,7 +21,7 @@ from torch import Tensor
 
 from timesformer.config import ClipConfig
 
-Placement = Literal["middle", "official"]
+Placement = Literal["middle", "official", "whole"]
 
 TICKS = 512
 """Ticks of the container's clock in one frame: a dense start is cut down to a multiple of 1 / TICKS frames."""
@@ -48,6 +48,7 @@ def views(frames: int, fps: float, clip: ClipConfig, *, clips: int = 1, placemen
     ``"middle"``: one dense clip lies in the middle of the video, as the paper says; several are evenly spread, the
     first from frame 0, the last up to the end. ``"official"``: where the released code puts them, clip i of K starting
     at i / K of the room there is, so a single clip starts at frame 0 and the end of the video is never reached.
+    ``"whole"``: as many as :func:`whole` finds room for, whatever ``clips`` is.
 
     With segments, one clip takes the middle of each part under either placement. K clips take from each part the
     middles of its K equal pieces, so they differ wherever a part is at least K frames long; the released code repeats
@@ -56,6 +57,8 @@ def views(frames: int, fps: float, clip: ClipConfig, *, clips: int = 1, placemen
     _check(frames, fps)
     if clips < 1:
         raise ValueError(f"clips is {clips}; a video needs at least 1.")
+    if placement == "whole":
+        return whole(frames, fps, clip)
     if clip.sampling == "segments":
         first, last = _segments(frames, clip.frames)
         count, index = (clips, torch.arange(clips)) if placement == "middle" else (1, torch.zeros(clips).long())

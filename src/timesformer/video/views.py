@@ -33,8 +33,9 @@ def read_views(
 ) -> Tensor:
     """Model input of a video, or of its stretch from ``start`` to ``end`` seconds.
 
-    Float ``(clips * crops, t, c, s, s)``; view i is crop ``i % crops`` of clip ``i // crops``. Frames are decoded at
-    full size, because shrinking bytes twice would change the pixels. Raises
+    Float ``(clips * crops, t, c, s, s)``; view i is crop ``i % crops`` of clip ``i // crops``; with the placement
+    "whole" there are as many clips as the video has room for. Frames are decoded at full size, because shrinking bytes
+    twice would change the pixels. Raises
     :class:`timesformer.video.reader.VideoError`.
     """
     info = reader.info(path)
