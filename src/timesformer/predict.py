@@ -17,6 +17,7 @@ from timesformer.video.reader import VideoError
 from timesformer.video.views import noting_damage, read_views
 from timesformer.weights import loading
 from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.report import WeightsError
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Predictor:
         logits = forward(self.model, views, batch=scoring.batch, precision=scoring.precision)
         scores = metrics.fuse(logits[None], task, scoring.fusion)[0]
         if not bool(scores.isfinite().all()):
-            raise ValueError("the scores are not finite; the weights are spoiled, get or train them again.")
+            raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
         return Prediction(path, self.labels, tuple(scores.tolist()), task, tuple(notes))
 
 
