@@ -95,7 +95,7 @@ def test_labels_that_apply_to_no_video_are_left_out_of_the_mean() -> None:
 
 def test_errors_of_numbers_are_absolute_and_kept_apart_by_column() -> None:
     result = regression(torch.tensor([[1.0, 100.0], [3.0, 90.0]]), torch.tensor([[2.0, 100.0], [1.0, 120.0]]))
-    assert (result.mae, result.mean_mae, result.loss) == ((1.5, 15.0), 8.25, 8.25)
+    assert (result.mae, result.mean_mae) == ((1.5, 15.0), 8.25)
 
 
 def test_views_are_put_together_by_scores_or_by_logits() -> None:
@@ -106,6 +106,8 @@ def test_views_are_put_together_by_scores_or_by_logits() -> None:
     torch.testing.assert_close(fuse(logits, "classes", "logits"), expected)
     torch.testing.assert_close(fuse(logits, "multilabel", "scores"), torch.tensor([[11 / 16, 10 / 16]]))
     torch.testing.assert_close(fuse(logits, "regression", "scores"), logits.mean(dim=1))
+    shifted = fuse(logits, "regression", "scores", ((10.0, 2.0), (-1.0, 3.0)))
+    torch.testing.assert_close(shifted, logits.mean(dim=1) * torch.tensor([2.0, 3.0]) + torch.tensor([10.0, -1.0]))
     assert fuse(logits.bfloat16(), "classes", "scores").dtype == torch.float32
 
 

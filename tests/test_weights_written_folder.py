@@ -24,20 +24,22 @@ def test_a_written_folder_gives_the_same_logits_in_transformers_and_comes_back_b
 ) -> None:
     model = random_model(replace(SMALL, scheme=scheme, heads=4, drop_path=0.2))
     clip = ClipConfig(frames=6, size=48, rate=7, fps=24.0, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), channels="bgr")
-    written = Checkpoint(model, clip, labels=("LABEL_0", "b", "c", "d", "é"), task="multilabel", about="made")
+    written = Checkpoint(
+        model, clip, labels=("LABEL_0", "b", "c", "d", "é"), task="regression", units=((9.0, 0.5),) * 5
+    )
     notes = write(written, tmp_path, to="huggingface")
     reference = TimesformerForVideoClassification.from_pretrained(tmp_path).eval()
     with torch.no_grad():
         assert (reference(random_clips()).logits - model(random_clips())).abs().max() <= 1e-5
     assert reference.config.id2label[4] == "é"
-    assert reference.config.problem_type == "multi_label_classification"
+    assert reference.config.problem_type == "regression"
     back = load(tmp_path)
     ours, again = model.state_dict(), back.model.state_dict()
     assert all(torch.equal(ours[name], again[name]) for name in ours)
     assert replace(back, model=model, report=None) == written
     assert back.model.config == model.config
-    assert len(notes) == 2
-    assert "BGR" in notes[1]
+    assert len(notes) == 3
+    assert "BGR" in notes[1] and "x 0.5 + 9" in notes[2]
 
 
 @pytest.mark.parametrize("older", ["processor_config.json", "model-00001-of-00002.safetensors", "pytorch_model.bin"])

@@ -79,7 +79,9 @@ def evaluate(
     scoring = scoring or Scoring()
     items = manifest.of(split)
     model = checkpoint.model.to(pick_device(device))
-    scores = score_videos(model, items, checkpoint.clip, scoring, task=checkpoint.task, progress=progress)
+    scores = score_videos(
+        model, items, checkpoint.clip, scoring, task=checkpoint.task, units=checkpoint.units, progress=progress
+    )
     return Evaluation(
         numbers=measure(scores, manifest),
         scores=scores,

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from timesformer.config import Task
+from timesformer.weights.metadata import Units
 
 Fusion = Literal["scores", "logits"]
 
@@ -77,11 +78,6 @@ class Regression:
     mae: tuple[float, ...]
     """Mean absolute error of each column, in its own unit."""
 
-    @property
-    def loss(self) -> float:
-        """What training minimises: the mean absolute error over all columns."""
-        return self.mean_mae
-
 
 def activate(logits: Tensor, task: Task) -> Tensor:
     """Scores (..., classes), float32: softmax for classes, sigmoid for several labels, as they are for numbers."""
@@ -90,15 +86,19 @@ def activate(logits: Tensor, task: Task) -> Tensor:
     return logits.float().softmax(dim=-1) if task == "classes" else logits.float().sigmoid()
 
 
-def fuse(logits: Tensor, task: Task, fusion: Fusion) -> Tensor:
+def fuse(logits: Tensor, task: Task, fusion: Fusion, units: Units = ()) -> Tensor:
     """Scores of videos from the logits of their views, (n, views, classes) -> (n, classes).
 
     "scores" averages the views' scores (the paper). "logits" averages the logits and takes the score of that, which
-    ranks the classes as the released code's sum of logits does.
+    ranks the classes as the released code's sum of logits does. ``units`` are the mean and spread of each number of a
+    regression whose model answers in spreads from the mean.
     """
-    if fusion == "logits":
-        return activate(logits.float().mean(dim=1), task)
-    return activate(logits, task).mean(dim=1)
+    logits_first = fusion == "logits"
+    scores = activate(logits.float().mean(dim=1), task) if logits_first else activate(logits, task).mean(dim=1)
+    if not units:
+        return scores
+    mean, spread = torch.tensor(units, dtype=torch.float64).T
+    return (scores.double() * spread + mean).float()
 
 
 def classification(scores: Tensor, targets: Tensor) -> Classification:

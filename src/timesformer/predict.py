@@ -127,7 +127,7 @@ class Predictor:
     def _predict(self, views: Tensor, path: Path | None, notes: list[str]) -> Prediction:
         scoring, task = self.scoring, self.checkpoint.task
         logits = forward(self.model, views, batch=scoring.batch, precision=scoring.precision)
-        scores = metrics.fuse(logits[None], task, scoring.fusion)[0]
+        scores = metrics.fuse(logits[None], task, scoring.fusion, self.checkpoint.units)[0]
         if not bool(scores.isfinite().all()):
             raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
         return Prediction(path, self.labels, tuple(scores.tolist()), task, tuple(notes))

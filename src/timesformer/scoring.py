@@ -19,6 +19,7 @@ from timesformer.metrics import Fusion
 from timesformer.video.reader import VideoError
 from timesformer.video.sampling import Placement
 from timesformer.video.views import noting_damage, read_views
+from timesformer.weights.metadata import Units
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,13 @@ def score_videos(
     scoring: Scoring,
     *,
     task: Task = "classes",
+    units: Units = (),
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Score every video on the device of the model, which is in evaluation mode meanwhile.
 
-    Classes get the softmax of the logits, several labels the sigmoid, numbers stay; each averaged over the views.
+    Classes get the softmax of the logits, several labels the sigmoid, numbers are put in their ``units``; each averaged
+    over the views.
     ``progress`` is told how many videos of this process are done. Where ``torch.distributed`` is initialised, all
     processes must call this with the same items and a whole model each, no shards: each scores its part of the
     videos, and all return all scores.
@@ -105,7 +108,7 @@ def score_videos(
             if part.numbers:
                 logits = forward(model, part.clips, batch=scoring.batch, precision=scoring.precision)
                 for number, views in zip(part.numbers, logits.split(part.views), strict=True):
-                    fused = metrics.fuse(views[None], task, scoring.fusion)
+                    fused = metrics.fuse(views[None], task, scoring.fusion, units)
                     found.rows[number] = fused[0].numpy()
             found.failed.update(part.failed)
             found.damaged.update(part.damaged)

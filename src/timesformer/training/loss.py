@@ -1,15 +1,42 @@
 """What a training minimises, one number for each clip."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from timesformer.config import OptimConfig, Task
+from timesformer.data.manifest import Manifest
+from timesformer.weights.metadata import Units
 
 
-def dense_targets(targets: Tensor, classes: int) -> Tensor:
-    """Targets as floats (b, outputs): class numbers become one-hot rows, others stay."""
+def dense_targets(targets: Tensor, classes: int, units: Units = ()) -> Tensor:
+    """Targets as floats (b, outputs): class numbers become one-hot rows, a regression's numbers spreads."""
+    if units:
+        mean, spread = torch.tensor(units, dtype=torch.float64, device=targets.device).T
+        return ((targets.double() - mean) / spread).float()
     return F.one_hot(targets, classes).float() if targets.ndim == 1 else targets.float()
+
+
+def units(manifest: Manifest) -> Units:
+    """Mean and spread of each number of a regression over its training videos; none for other tasks.
+
+    Numbers around 0 with a spread of 1 suit one learning rate whatever unit they are in, and count alike beside others.
+    """
+    if manifest.task != "regression":
+        return ()
+    targets = torch.tensor([manifest.target(item) for item in manifest.of("train")], dtype=torch.float64)
+    spread = targets.std(dim=0, correction=0)
+    spread[spread == 0] = 1
+    return tuple(zip(targets.mean(dim=0).tolist(), spread.tolist(), strict=True))
+
+
+@torch.no_grad()
+def change_units(head: nn.Linear, old: Units, new: Units) -> None:
+    """Let a head that was taught numbers in ``old`` units answer the same in ``new`` ones; a new head stays."""
+    if old and new:
+        (before, wide), (mean, spread) = torch.tensor(old).T, torch.tensor(new).T
+        head.weight.mul_((wide / spread)[:, None])
+        head.bias.mul_(wide / spread).add_((before - mean) / spread)
 
 
 def class_weights(counts: tuple[int, ...]) -> Tensor:

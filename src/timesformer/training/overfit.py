@@ -16,6 +16,7 @@ from timesformer.training.display import Display
 from timesformer.video.reader import VideoError
 from timesformer.video.views import noting_damage, read_views
 from timesformer.weights import loading
+from timesformer.weights.metadata import Units
 
 STEPS = 600
 """Steps after which the clips should have been learned long ago."""
@@ -51,11 +52,12 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
         raise ConfigError(f"clips is {clips}; it must be at least 1.")
     display = display or Display()
     items, inputs, findings = _read(manifest, config, clips)
-    targets = loss.dense_targets(torch.tensor([manifest.target(item) for item in items]), config.model.classes)
+    units = loss.units(manifest)
+    targets = loss.dense_targets(torch.tensor([manifest.target(item) for item in items]), config.model.classes, units)
     findings += _suspicious(items, inputs)
     with display:
         display.begin("learning by heart", STEPS)
-        check = _Check(config, inputs, targets, display)
+        check = _Check(config, inputs, targets, display, units)
         check.run()
     right = check.right()
     findings = (_verdict(check, right, items), *findings)
@@ -65,7 +67,7 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
 class _Check:
     """A model, the clips that it is to learn, and how far it has come."""
 
-    def __init__(self, config: TrainConfig, inputs: Tensor, targets: Tensor, display: Display) -> None:
+    def __init__(self, config: TrainConfig, inputs: Tensor, targets: Tensor, display: Display, units: Units) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.config, self.display = config, display
         self.inputs, self.targets = inputs.to(self.device), targets.to(self.device)
@@ -76,6 +78,8 @@ class _Check:
         torch.manual_seed(config.engine.seed)
         started = loading.start(config.init, plain) if config.init else None
         self.model = started.model if started else TimeSformer(plain)
+        if started:
+            loss.change_units(self.model.head, started.units, units)
         optimiser.freeze(self.model, config.freeze, blocks=config.frozen_blocks)
         adapters.add(self.model, config.lora, started.report.lacking if started and started.report else ())
         self.model.to(self.device)

@@ -21,7 +21,8 @@ def keep(session: Session, model: TimeSformer, path: Path) -> None:
     if config.init:
         about += f", started from {config.init}"
     if session.world.first:
-        checkpoint.save(Checkpoint(model, config.clip, session.manifest.labels, config.task, about), path)
+        labels, units = session.manifest.labels, session.units
+        checkpoint.save(Checkpoint(model, config.clip, labels, config.task, about, units=units), path)
 
 
 def keep_best(session: Session, model: TimeSformer) -> bool:

@@ -21,6 +21,7 @@ from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, Saved, State
 from timesformer.video import augment
 from timesformer.weights import loading
+from timesformer.weights.metadata import Units
 
 
 class TrainingError(RuntimeError):
@@ -46,6 +47,8 @@ class Session:
     """Loss weight of each class."""
     lacking: Sequence[str]
     """Tensors that the weights to start from did not have."""
+    units: Units
+    """Mean and spread of each number of a regression."""
 
 
 def begin(
@@ -72,6 +75,9 @@ def _build(
     lacking: Sequence[str] = saved.state.lacking if saved else ()
     if started and started.report:
         lacking = started.report.lacking
+    units = loss.units(manifest)
+    if started:
+        loss.change_units(model.head, started.units, units)
     model.checkpointing = config.engine.checkpointing
     optimiser.freeze(model, config.freeze, blocks=config.frozen_blocks)
     if config.lora:
@@ -92,6 +98,7 @@ def _build(
         optimizer=optimiser.build(model, config.optim, depth=config.model.depth),
         weights=loss.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
         lacking=lacking,
+        units=units,
     )
 
 
@@ -131,7 +138,7 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
     config, device = session.config, session.world.device
     generator = torch.Generator().manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank, 1))
     torch.manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank))
-    targets = loss.dense_targets(batch.targets.to(device, non_blocking=True), config.model.classes)
+    targets = loss.dense_targets(batch.targets.to(device, non_blocking=True), config.model.classes, session.units)
     clips = batch.clips.to(device, non_blocking=True)
     clips, targets = augment.mix(clips, targets, config.augment, generator=generator)
     session.optimizer.zero_grad(set_to_none=True)
@@ -191,13 +198,14 @@ def validate(
         workers=engine.workers,
     )
     scores = evaluate.score_videos(
-        model, session.validation, config.clip, scoring, task=config.task, progress=progress
+        model, session.validation, config.clip, scoring, task=config.task, units=session.units, progress=progress
     )
     if not scores.scores.isfinite().all():
         raise not_a_number("the model's answer")
     numbers, failed = evaluate.measure(scores, session.manifest), dict(scores.failed)
     if isinstance(numbers, Regression):
-        return {"val_loss": numbers.loss, "val_mae": numbers.mean_mae}, failed
+        spreads = [error / spread for error, (_, spread) in zip(numbers.mae, session.units, strict=True)]
+        return {"val_loss": sum(spreads) / len(spreads), "val_mae": numbers.mean_mae}, failed
     if isinstance(numbers, Multilabel):
         return {"val_loss": numbers.loss, "val_map": numbers.mean_ap or 0.0}, failed
     return {

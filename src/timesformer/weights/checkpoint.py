@@ -15,7 +15,7 @@ from torch import Tensor
 from timesformer.config import ClipConfig, ModelConfig, Task
 from timesformer.model.transformer import TimeSformer
 from timesformer.weights import metadata
-from timesformer.weights.metadata import Description
+from timesformer.weights.metadata import Description, Units
 from timesformer.weights.report import LoadReport, WeightsError
 
 KEY = "timesformer"
@@ -36,9 +36,17 @@ class Checkpoint:
     """Where the weights come from and their licence, in a sentence."""
     report: LoadReport | None = None
     """What became of every tensor, where the checkpoint was loaded."""
+    units: Units = ()
+    """For a regression, mean and spread of each number in training: the model answers in spreads from the mean, and
+    evaluation and prediction turn that into the numbers. Empty where the model answers with the numbers themselves."""
 
     def __post_init__(self) -> None:
         check_labels(self.labels, self.model.config.classes)
+        if self.units and (self.task != "regression" or len(self.units) != self.model.config.classes):
+            raise WeightsError(
+                f"{len(self.units)} units for {self.model.config.classes} outputs ({self.task}); only a regression has "
+                "them, a mean and a spread for each output."
+            )
 
 
 def check_labels(labels: tuple[str, ...], classes: int) -> None:
@@ -65,6 +73,7 @@ def describe(checkpoint: Checkpoint) -> Description:
         labels=checkpoint.labels,
         task=checkpoint.task,
         about=checkpoint.about,
+        units=checkpoint.units,
     )
 
 
@@ -118,6 +127,7 @@ def read(path: str | Path) -> Checkpoint:
         task=description.task,
         about=description.about,
         report=LoadReport(source=str(path), layout="timesformer checkpoint", loaded=len(tensors)),
+        units=description.units,
     )
 
 

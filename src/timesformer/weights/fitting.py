@@ -77,6 +77,7 @@ def fit(source: Source, config: ModelConfig, *, resize: Resize = "nearest") -> C
         task="classes" if new_head else source.task,
         about=source.about,
         report=report,
+        units=() if new_head else source.units,
     )
 
 

@@ -12,6 +12,8 @@ from timesformer.weights.report import WeightsError
 
 VERSION = 1
 T = TypeVar("T")
+Units = tuple[tuple[float, float], ...]
+"""Mean and spread of each number of a regression in training; the model answers in spreads from the mean."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Description:
     labels: tuple[str, ...] = ()
     task: Task = "classes"
     about: str = ""
+    units: Units = ()
 
 
 def to_json(description: Description) -> str:

@@ -12,6 +12,7 @@ from timesformer.config import ClipConfig, ConfigError, ModelConfig, Scheme, Tas
 from timesformer.weights import convert, files, image, metadata, settings
 from timesformer.weights.convert import Layout
 from timesformer.weights.files import Raw
+from timesformer.weights.metadata import Units
 from timesformer.weights.report import WeightsError
 from timesformer.weights.settings import Settings
 
@@ -44,6 +45,7 @@ class Source:
     zero: tuple[str, ...] = ()
     """Tensors that its architecture leaves out and that are zero here, to the same effect."""
     notes: tuple[str, ...] = ()
+    units: Units = ()
 
 
 def understand(raw: Raw, size: int | tuple[int, int] | None = None) -> Source:
@@ -87,6 +89,7 @@ def understand(raw: Raw, size: int | tuple[int, int] | None = None) -> Source:
         labels=() if wrong_labels else stated.labels,
         task=stated.ours.task if stated.ours else "classes",
         about=stated.ours.about if stated.ours else "",
+        units=stated.ours.units if stated.ours else (),
         image=is_image,
         extra=extra + raw.dropped,
         zero=zero,
@@ -105,6 +108,7 @@ def _ours(raw: Raw) -> Source:
         labels=description.labels,
         task=description.task,
         about=description.about,
+        units=description.units,
     )
 
 

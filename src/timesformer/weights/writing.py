@@ -90,7 +90,13 @@ def _write_hugging_face(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]
         notes.append(
             "transformers feeds RGB; this model wants BGR: flip the channels of pixel_values before calling it"
         )
-    return tuple(notes)
+    return (*notes, *_unit_notes(checkpoint))
+
+
+def _unit_notes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What to do with the answers of a regression that are spreads from a mean."""
+    pairs = ", ".join(f"x {spread:.6g} + {mean:.6g}" for mean, spread in checkpoint.units)
+    return (f"the logits become the predicted numbers by {pairs}",) if pairs else ()
 
 
 def _refuse_older(folder: Path) -> None:
@@ -162,9 +168,10 @@ def _write_official(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     content = {"epoch": 0, "model_state": state, "optimizer_state": {}, "cfg": _cfg(checkpoint)}
     with whole(path) as partial:
         torch.save(content, partial)
+    notes = _unit_notes(checkpoint)
     if config.heads * 64 != config.width:
-        return (f"the official layout doesn't say how many heads: build its model with {config.heads}",)
-    return ()
+        return (f"the official layout doesn't say how many heads: build its model with {config.heads}", *notes)
+    return notes
 
 
 def _cfg(checkpoint: Checkpoint) -> str:
