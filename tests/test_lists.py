@@ -60,6 +60,9 @@ def test_numbers_in_a_list_are_positions_among_the_weights_classes(tmp_path: Pat
     write_list(table, "a.mp4")
     with pytest.raises(DataError, match=r"val\.csv:1: 'a\.mp4' is no path and label"):
         load(table)
+    write_list(table, "a.mp4 0", "b.mp4 q", "c.mp4 1")
+    with pytest.raises(DataError, match=r"val\.csv:2: label 'q', but most labels of the list are positions"):
+        load(table)
 
 
 KINETICS = ("label,youtube_id,time_start,time_end,split", "testifying,---QUuC4vJs,84,94,validate")
@@ -94,6 +97,11 @@ def test_vanished_kinetics_videos_are_counted_or_dropped(tmp_path: Path) -> None
     assert len(load(table, missing="drop").items) == 2
 
 
+def test_a_kinetics_line_without_a_video_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"k\.csv:3: the youtube_id is empty"):
+        load(write_list(tmp_path / "k.csv", *KINETICS, "run,,0,10,train"))
+
+
 def test_a_name_that_two_videos_answer_to_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, ["x/a.mp4", "y/a.webm"])
     with pytest.raises(DataError, match=r"k\.csv:2: 'a' is 2 videos below"):
@@ -112,7 +120,7 @@ def something(folder: Path) -> Path:
         folder / "something-something-v2-train.json", [entry | {"template": "Holding [something] next to [something]"}]
     )
     dump(folder / "something-something-v2-validation.json", [{"id": "117478", "template": "Moving [something] up"}])
-    dump(folder / "something-something-v2-test.json", [{"id": "1420"}, {"id": "1421"}])
+    dump(folder / "something-something-v2-test.json", [{"id": "1420"}, {"id": "1421", "template": None}])
     return folder
 
 
@@ -138,11 +146,18 @@ def test_something_something_says_what_its_files_lack(tmp_path: Path) -> None:
         DataError, match=r"v2-train\.json, entry 1: label 'Moving something upp' .* did you mean 'Moving so"
     ):
         load(train)
+    dump(train, [{"id": "1", "template": "Moving [something] up"}, 7])
+    with pytest.raises(DataError, match=r"v2-train\.json, entry 2: 7 is no object"):
+        load(train)
+    dump(train, [{"id": "1", "template": "Moving [something] up"}])
     dump(folder / "something-something-v2-labels.json", {"A": "0", "B": "7"})
     with pytest.raises(DataError, match="2 labels not numbered 0 to 1"):
         load(train)
     (folder / "something-something-v2-labels.json").unlink()
     with pytest.raises(DataError, match="has no label file"):
+        load(train)
+    dump(train, [])
+    with pytest.raises(DataError, match=r"v2-train\.json lists no videos"):
         load(train)
     train.write_text('[{"id": "1",\n "template" }]', encoding="utf-8")
     with pytest.raises(DataError, match=r"v2-train\.json:2: not JSON"):
@@ -161,6 +176,9 @@ def test_diving_takes_whole_videos_and_keeps_recordings_together(tmp_path: Path)
     (recording,) = {item.group for item in manifest.of("val")}
     assert recording.startswith("rec") and recording not in {item.group for item in manifest.of("train")}
     assert {item.start for item in manifest.items} == {None} and len(manifest.of("test")) == 4
+    dump(tmp_path / "Diving48_vocab.json", [["Back"], 2])
+    with pytest.raises(DataError, match=r"Diving48_vocab\.json, entry 2: 2 is no list of texts"):
+        load(tmp_path)
     dump(tmp_path / "Diving48_V2_test.json", [{"vid_name": "x"}])
     with pytest.raises(DataError, match="entry 1: no 'vid_name' or no 'label'"):
         load(tmp_path)
@@ -202,6 +220,7 @@ def test_ucf101_keeps_its_order_of_classes_its_folds_and_its_recordings(tmp_path
     assert load(lists / "trainlist01.txt", videos=tmp_path).items == manifest.items
     second = load(lists / "trainlist02.txt", videos=tmp_path, labels=manifest.labels)
     assert names(second, "test") == ["YoYo/v_YoYo_g02_c01.avi"]
+    assert second.notes[0] == "fold 2 of the lists in lists (--fold for another)"
     with pytest.raises(DataError, match=r"no lists of fold 4; choose one of \[1, 2\]"):
         load(lists, videos=tmp_path, fold=4)
     write_list(lists / "trainlist01.txt", "YoYo/v_YoYo_g01_c01.avi 2")

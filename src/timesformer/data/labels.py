@@ -31,6 +31,17 @@ def _at(index: int, names: Sequence[str], where: str) -> str:
     return names[index]
 
 
+def _are_positions(rows: Sequence[Row], texts: Sequence[tuple[str, ...]]) -> bool:
+    """Whether the labels are positions; raises where most are, as one slip would turn the others into names."""
+    others = [(name, row) for row, names in zip(rows, texts, strict=True) for name in names if not name.isdecimal()]
+    if 0 < 2 * len(others) < sum(map(len, texts)):
+        name, row = others[0]
+        raise DataError(
+            f"{row.where}: label {name!r}, but most labels of the list are positions (0, 1, ...); write a position."
+        )
+    return not others
+
+
 def _refuse_unknown(rows: Sequence[Row], texts: Sequence[tuple[str, ...]], known: tuple[str, ...]) -> None:
     names = set(known)
     unknown = [(name, row) for row, names_of in zip(rows, texts, strict=True) for name in names_of if name not in names]
@@ -56,7 +67,7 @@ def name_labels(listing: Listing, *, task: Task, labels: tuple[str, ...] | None)
     texts = [_texts(row, task=task) for row in listing.rows]
     own = listing.labels or (labels if listing.indexed else None)
     used = {name for names in texts for name in names}
-    if listing.indexed and used and all(name.isdecimal() for name in used) and not used <= set(own or ()):
+    if listing.indexed and used and not used <= set(own or ()) and _are_positions(listing.rows, texts):
         own = own or tuple(str(index) for index in range(max(map(int, used)) + 1))
         texts = [tuple(_at(int(n), own, row.where) for n in t) for t, row in zip(texts, listing.rows, strict=True)]
     for known in (own, labels):

@@ -31,6 +31,8 @@ def kinetics(path: Path) -> Listing:
             unlabelled += 1
             continue
         name = record["youtube_id"]
+        if not name:
+            raise DataError(f"{where}: the youtube_id is empty; name a video or remove the line.")
         cut = "" if start is None or end is None else f"{name}_{int(start):06d}_{int(end):06d}"
         split = split_of(record.get("split", ""), where) or split_in_name(path)
         rows.append(Row(name, record["label"], where, split, name, start, end, cut))
@@ -71,9 +73,13 @@ def read_json(path: Path) -> Any:
 def _entries(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """Entries of a JSON list, each after "file, entry n" for messages."""
     entries = read_json(path)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(f"{path}: not a list of objects, as the lists of Something-Something and Diving-48 are.")
-    return [(f"{path}, entry {number}", entry) for number, entry in enumerate(entries, start=1)]
+    numbered = [(f"{path}, entry {number}", entry) for number, entry in enumerate(entries, start=1)]
+    for where, entry in numbered:
+        if not isinstance(entry, dict):
+            raise DataError(
+                f"{where}: {entry!r:.40} is no object in braces, as every video's entry is; mend or remove it."
+            )
+    return numbered
 
 
 def _templates(folder: Path) -> tuple[str, ...]:
@@ -107,9 +113,9 @@ def something(path: Path) -> Listing:
         answers = {name.strip(): label.strip() for name, _, label in lines}
     rows, unlabelled = [], 0
     for where, entry in _entries(path):
-        if "id" not in entry:
+        if not entry.get("id"):
             raise DataError(f"{where}: no 'id'; every video needs one.")
-        label = str(entry.get("template", "")).replace("[", "").replace("]", "") or answers.get(str(entry["id"]), "")
+        label = str(entry.get("template") or "").replace("[", "").replace("]", "") or answers.get(str(entry["id"]), "")
         if label:
             rows.append(Row(str(entry["id"]), label, where, split_in_name(path)))
         else:
@@ -132,13 +138,25 @@ def diving(path: Path) -> Listing:
     """
     rows = []
     for where, entry in _entries(path):
-        if "vid_name" not in entry or "label" not in entry:
+        if not entry.get("vid_name") or entry.get("label") in (None, ""):
             raise DataError(f"{where}: no 'vid_name' or no 'label'; every dive needs both.")
         name = str(entry["vid_name"])
         rows.append(Row(name, str(entry["label"]), where, split_in_name(path), group=name.rpartition("_")[0]))
     vocabulary = next(iter(sorted(path.parent.glob("*vocab*.json"))), None)
-    labels = tuple(" ".join(parts) for parts in read_json(vocabulary)) if vocabulary else class_names(path)
+    labels = _vocabulary(vocabulary) if vocabulary else class_names(path)
     return Listing(tuple(rows), path.parent, labels=labels, indexed=True, search=True)
+
+
+def _vocabulary(path: Path) -> tuple[str, ...]:
+    """Class names in order, from the four parts of each."""
+    names, content = [], read_json(path)
+    for number, parts in enumerate(content if isinstance(content, list) else [content], start=1):
+        if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+            raise DataError(
+                f"{path}, entry {number}: {parts!r:.40} is no list of texts, as every class is; download it again."
+            )
+        names.append(" ".join(parts))
+    return tuple(names)
 
 
 def _fold_files(files: Sequence[Path], fold: int, *, folder: Path) -> list[Path]:

@@ -99,7 +99,7 @@ def _place(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) -
     if lost and (missing == "raise" or len(lost) == len(listing.rows)):
         raise DataError(
             f"{len(lost)} of {len(listing.rows)} listed videos do not exist below {root}: {some(lost)}; "
-            "correct the list, name the folder of videos (videos=...), or leave them out (missing='drop')."
+            "correct the list, name the folder of videos (--videos), or leave them out (--missing drop)."
         )
     found = [(row, path, cut) for row, (path, cut) in zip(listing.rows, places, strict=True) if path]
     paths = [os.path.normpath(path) for _, path, _ in found]

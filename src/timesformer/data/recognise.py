@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from timesformer.config import Task
@@ -27,10 +28,13 @@ def _reader(path: Path, *, task: Task, targets: tuple[str, ...] | None) -> tuple
     """The format of one list file, and how to read it."""
     if path.suffix.lower() == ".json":
         content = lists.read_json(path)
-        first = content[0] if isinstance(content, list) and content else {}
-        if isinstance(first, dict) and "vid_name" in first:
+        if content == []:
+            raise DataError(f"{path} lists no videos; download it again.")
+        entries = content if isinstance(content, list) else []
+        first = next((entry for entry in entries if isinstance(entry, dict)), {})
+        if "vid_name" in first:
             return "Diving-48", lambda: lists.diving(path)
-        if isinstance(first, dict) and "id" in first:
+        if "id" in first:
             return "Something-Something-V2", lambda: lists.something(path)
         raise DataError(f"{path}: neither a list of Something-Something-V2 nor of Diving-48; name one of their lists.")
     columns = header(path)
@@ -79,10 +83,14 @@ def _folded(data: Path, fold: int | None) -> Listing | None:
             return None
         fold = fold or int("".join(filter(str.isdigit, data.stem[-2:])))
     if (folder / "classInd.txt").is_file():
-        return lists.ucf101(folder, fold=fold or 1)
-    if any(folder.glob("*_test_split[0-9].txt")):
-        return lists.hmdb51(folder, fold=fold or 1)
-    return None
+        listing = lists.ucf101(folder, fold=fold or 1)
+    elif any(folder.glob("*_test_split[0-9].txt")):
+        listing = lists.hmdb51(folder, fold=fold or 1)
+    else:
+        return None
+    return replace(
+        listing, notes=(*listing.notes, f"fold {fold or 1} of the lists in {folder.name} (--fold for another)")
+    )
 
 
 def recognise(data: Path, *, task: Task, targets: tuple[str, ...] | None = None, fold: int | None = None) -> Listing:

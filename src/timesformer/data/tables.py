@@ -125,7 +125,8 @@ def table(path: Path, *, task: Task, targets: tuple[str, ...] | None = None) -> 
         targets = targets or tuple(column for column in columns if column not in RESERVED)
     needed = ("path", *(targets or ())) if task == "regression" else ("path", "label")
     if absent := [column for column in needed if column not in columns]:
-        raise DataError(f"{path}:1: no column {absent[0]!r} among {', '.join(columns)}; name it in the header.")
+        other = "" if task == "regression" else ", or say that the columns are numbers to predict (--task regression)"
+        raise DataError(f"{path}:1: no column {absent[0]!r} among {', '.join(columns)}; name it in the header{other}.")
     if task == "regression" and not targets:
         raise DataError(f"{path}:1: no column to predict; add one with numbers beside {', '.join(columns)}.")
     rows = []
