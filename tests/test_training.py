@@ -1,6 +1,7 @@
 """A training leaves a run folder and learns; every setting does what its sentence says."""
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from torch.nn import functional as F
 
 from tests import made_trainings
@@ -22,7 +24,7 @@ from timesformer.metrics import Regression
 from timesformer.model.transformer import TimeSformer
 from timesformer.scoring import Scoring
 from timesformer.train import Outcome, train
-from timesformer.training import optimiser, session
+from timesformer.training import display, optimiser, session
 from timesformer.training.advice import advice
 from timesformer.training.runfolder import Row
 from timesformer.training.session import TrainingError
@@ -310,6 +312,19 @@ def said(rows: list[Row], counts: tuple[int, ...] = (50, 50), **optim: Any) -> l
 
 
 CHANCE, LOADER = "the training loss is still at chance level (0.69 for these classes)", "the loader is the bottleneck"
+
+
+def test_lines_tell_how_far_it_is_where_no_terminal_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display, "QUIET", 0.0)
+    shown = display.Display(Console(file=io.StringIO(), width=200))
+    shown.begin("training", 100, 4)
+    for done, now in ((5, 60.0), (6, 120.0)):
+        monkeypatch.setattr(display.time, "monotonic", lambda now=now: now + 1e9)
+        shown.step(done=done, loss=0.5, lr=1e-3, clips_per_second=7.98)
+    assert shown.console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "step 5/100  loss 0.500  lr 1.0e-03  7.98 clips/s",
+        "step 6/100  loss 0.500  lr 1.0e-03  7.98 clips/s  1 h 34 min left",
+    ]
 
 
 def test_a_loss_that_stays_at_chance_is_said_once_after_a_quarter_of_the_training() -> None:
