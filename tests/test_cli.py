@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_scores import write_grey
 from tests.made_trainings import together
 from timesformer.cli import train
 from timesformer.cli.main import main
 from timesformer.cli.source import Source
-from timesformer.data import motions
+from timesformer.data import manifest, motions
 
 TINY = ["--model.width", "16", "--model.depth", "1", "--model.heads", "2", "--engine.workers", "0"]
 TINY += ["--optim.epochs", "2", "--optim.repeats", "1"]
@@ -152,6 +153,36 @@ def test_bad_input_gets_a_clear_message_and_no_traceback(
 ) -> None:
     filled = [word.format(clips=clips, trained=trained, tmp=tmp_path) for word in words]
     assert said in run_here(capsys, *filled, code=2)
+
+
+@pytest.mark.parametrize(
+    ("lines", "flags"),
+    [
+        (["path,angle,split", "0.mp4,270,train", "1.mp4,90.5,val"], ["--task", "regression"]),
+        (["path,label,split", "0.mp4,a;b,train", "1.mp4,b,val"], ["--task", "multilabel"]),
+        (["x/v_x_g01_c01.avi 1", "y/v_y_g02_c01.avi 2", "x/v_x_g03_c01.avi 1", "y/gone_g4_c01.avi 2"], ["--fold", "2"]),
+    ],
+)
+def test_commands_about_data_read_every_data_set(
+    lines: list[str], flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(("0.mp4", "1.mp4", "x/v_x_g01_c01.mp4", "y/v_y_g02_c01.mp4", "x/v_x_g03_c01.mp4")):
+        write_grey(tmp_path / "v" / name, *range(10 * number, 10 * number + 80, 10))
+    data = tmp_path / "lists" / "trainlist02.txt"
+    data.parent.mkdir()
+    data.write_text("\n".join(lines))
+    (data.parent / "classInd.txt").write_text("1 x\n2 y")
+    flags = [*flags, "--videos", str(tmp_path / "v"), "--missing", "drop"]
+    if "--task" in flags:
+        data = data.rename(tmp_path / "labels.csv")
+    run_here(capsys, "scan", data, *flags, "--processes", "0", "--out", tmp_path / "clean.csv")
+    assert (tmp_path / "clean.csv").read_text().count("\n") == min(len(lines), 4)
+    said = run_here(capsys, "prepare", data, tmp_path / "fast", *flags, "--processes", "0")
+    task = flags[:2] if "--task" in flags else []
+    assert f"train on {tmp_path / 'fast'}{' with ' if task else ''}{' '.join(task)}\n" in said
+    run_here(capsys, "shards", tmp_path / "fast", tmp_path / "shards", *task)
+    again = [manifest.load(tmp_path / name, task=task[1] if task else "classes") for name in ("fast", "shards")]
+    assert [item.label for item in again[0].items] == [item.label for item in again[1].items]
 
 
 def test_what_to_type_to_go_on_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
