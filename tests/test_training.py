@@ -333,6 +333,16 @@ def test_a_loss_that_stays_at_chance_is_said_once_after_a_quarter_of_the_trainin
     assert said(epochs([0.69, 0.69], mean_class=0.9)) == [[], []]
 
 
+def test_the_advice_leaves_out_what_is_so_already() -> None:
+    small = made_trainings.config(optim={"epochs": 1})
+    large = made_trainings.config(model={"patch": 16, "start": "image"}, optim={"epochs": 1})
+    first, second = (advice(epochs([0.7]), settings, (50, 50))[0] for settings in (small, large))
+    assert first.endswith(
+        ": --overfit 8 on this data, another --optim.lr (0.0017 or 0.015), --init with pretrained weights."
+    )
+    assert "a --model.patch below 16, --model.start scratch, --init" in second
+
+
 def test_chance_follows_the_shares_of_the_classes_unless_they_are_weighed_alike() -> None:
     # Always answering with the shares 90 % and 10 % costs 0.33
     assert said(epochs([0.5, 0.33]), (90, 10))[1] and not said(epochs([0.5, 0.31]), (90, 10))[1]

@@ -45,15 +45,28 @@ def _signs(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int]
         (
             stuck,
             f"the training loss is still at chance level ({chance:.2f} for these classes): nothing was learned yet. "
-            "Try --overfit 8 on this data, another --optim.lr (a third, or three times), a smaller --model.patch, "
-            "--model.start scratch without --init, or --init with pretrained weights.",
+            f"Try one of these: {', '.join(_remedies(config))}.",
         ),
         (
             last["waited"] > WAITING and last["epoch"] > 1,
             f"the loader is the bottleneck: over {WAITING:.0%} of the time goes into waiting for clips. Re-encode the "
-            "videos smaller once (timesformer prepare DATA OUT), use more --engine.workers, or --engine.cache on.",
+            f"videos smaller once (timesformer prepare DATA OUT), use more --engine.workers than "
+            f"{config.engine.workers}{'' if config.engine.cache == 'on' else ', or --engine.cache on'}.",
         ),
     ]
+
+
+def _remedies(config: TrainConfig) -> list[str]:
+    """What may help a training that does not learn, and is not so already."""
+    lr = config.optim.lr
+    remedies = ["--overfit 8 on this data", f"another --optim.lr ({lr / 3:.2g} or {3 * lr:.2g})"]
+    if config.init:
+        return remedies + ["more that learns (no --freeze)"] * (config.freeze != "none")
+    if config.model.patch > 8:
+        remedies.append(f"a --model.patch below {config.model.patch}")
+    if config.model.start != "scratch":
+        remedies.append("--model.start scratch")
+    return [*remedies, "--init with pretrained weights"]
 
 
 def _before(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int], text: str) -> bool:
