@@ -56,7 +56,7 @@ def read(path: Path) -> Any:
     except WeightsError:
         raise
     except Exception as error:  # a damaged pickle can raise anything at all, and all of it means the same
-        first = str(error).strip().split("\n")[0].partition("In PyTorch 2.6")[0]
+        first = str(error).strip().split("\n")[0].partition("In PyTorch 2.6")[0].strip()
         raise WeightsError(
             f"{path} is not a whole PyTorch weights file ({type(error).__name__}: {first:.120}); get the file again."
         ) from error
