@@ -46,7 +46,7 @@ def test_a_video_in_two_splits_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, ["a.mp4", "b.mp4"])
     write_list(tmp_path / "train.csv", "a.mp4 0", "b.mp4 1")
     write_list(tmp_path / "val.csv", "b.mp4 1")
-    with pytest.raises(DataError, match=r"1 videos are listed twice: b\.mp4 \(.*train\.csv:2 and .*val\.csv:1\)"):
+    with pytest.raises(DataError, match=r"listed twice: 1 video: b\.mp4 \(.*train\.csv:2 and .*val\.csv:1\)"):
         load(tmp_path)
 
 
@@ -85,7 +85,7 @@ def test_kinetics_prefers_cut_files_and_else_keeps_the_stretch(tmp_path: Path) -
         ("val", "--GkrdYZ9Tc"),
         ("train", "--nQbRBEz2s"),
     ]
-    assert "1 videos of k700_test.csv have no label and are left out" in manifest.notes
+    assert "left out: 1 video of k700_test.csv without a label" in manifest.notes
 
 
 def test_vanished_kinetics_videos_are_counted_or_dropped(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_something_something_reads_templates_files_and_frame_folders(tmp_path: P
         ("117478", "val", 0),
         ("78687.webm", "train", 1),
     ]
-    assert "2 videos of something-something-v2-test.json have no label and are left out" in manifest.notes
+    assert "left out: 2 videos of something-something-v2-test.json without a label" in manifest.notes
     write_list(folder / "test-answers.csv", "1420;Moving something up", "1421;Holding something next to something")
     assert names(load(folder, videos=videos), "test") == ["1420.webm", "1421.webm"]
 

@@ -113,7 +113,7 @@ def test_several_labels_become_ones_at_their_places(tmp_path: Path) -> None:
     assert manifest.labels == ("jump", "run", "sit")
     assert [manifest.target(item) for item in manifest.items] == [(1, 1, 0), (0, 0, 0), (0, 0, 1)]
     assert manifest.class_counts("train") == (1, 1, 0)
-    assert "1 classes have no training video: sit" in manifest.notes
+    assert "no training video for 1 class: sit" in manifest.notes
 
 
 def test_a_regression_reads_every_column_of_numbers_or_those_of_the_weights(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_folder_that_cant_be_used_says_why(tmp_path: Path, files: list[str], m
         (["path,label,start", "a.mp4,x,nan"], r"t\.csv:2: start is 'nan'"),
         (["path,label,start,end", "a.mp4,x,4,4"], r"t\.csv:2: start 4\.0 and end 4\.0; seconds must be"),
         (["path,label,start", "a.mp4,x,-1"], r"t\.csv:2: start -1\.0"),
-        (["path,label", "a.mp4,x", "./a.mp4,y"], r"1 videos are listed twice: a\.mp4 \(.*:2 and .*:3\)"),
+        (["path,label", "a.mp4,x", "./a.mp4,y"], r"listed twice: 1 video: a\.mp4 \(.*:2 and .*:3\)"),
         (["path,label,split", "a.mp4,x,train", "b.mp4,y,"], r"1 of 2 videos have no split: b\.mp4"),
         (["path,label", "a.mp4,x", "no.mp4,x", "nor.mp4,y"], r"2 of 3 listed .* no\.mp4 \(.*t\.csv:3\), nor\.mp4"),
         (["path,label"], "lists no videos"),
@@ -245,7 +245,7 @@ def test_missing_videos_can_be_left_out_with_a_note(tmp_path: Path) -> None:
     table = write_list(tmp_path / "t.csv", "path,label,split", "a.mp4,x,train", "b.mp4,y,val", "gone.mp4,x,train")
     manifest = load(table, missing="drop")
     assert len(manifest.items) == 2
-    assert any("1 listed videos do not exist and are left out: gone.mp4" in note for note in manifest.notes)
+    assert any("left out: 1 listed video that can't be found: gone.mp4" in note for note in manifest.notes)
     write_list(table, "path,label", "gone.mp4,x")
     with pytest.raises(DataError, match="1 of 1 listed videos do not exist"):
         load(table, missing="drop")

@@ -245,7 +245,7 @@ def test_broken_videos_are_named_counted_and_left_out(tmp_path: Path, cache: str
     assert [row["path"] for row in rows] == sorted(item.key for item in lost) and {row["used"] for row in rows} == {
         "no"
     }
-    said = [text for text in watcher.said if "3 broken videos are left out" in text]
+    said = [text for text in watcher.said if "left out: 3 broken videos" in text]
     assert len(said) == 1 and all(item.key in said[0] for item in lost)
 
 

@@ -65,6 +65,7 @@ def scan(
     from rich.table import Table
 
     from timesformer.data import manifest
+    from timesformer.data.items import counted
     from timesformer.data.scan import scan as look
 
     table = listed.read(data)
@@ -91,7 +92,8 @@ def scan(
     for note in found.manifest.notes:
         console.print(f"! {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     left = len(table.items) - len(found.cleaned.items)
-    console.print(f"{len(table.items)} clips, {len(found.findings)} findings, {left} left out of the cleaned list")
+    numbers = f"{counted(len(table.items), 'clip')}, {counted(len(found.findings), 'finding')}"
+    console.print(f"{numbers}, {left} left out of the cleaned list")
     if out:
         manifest.write(found.cleaned, out)
         console.print(f"written: {out}", highlight=False)
@@ -119,6 +121,7 @@ def prepare(
         processes: Processes that encode; as many as there are cores by default.
         listed: How the videos of the data set are found, and what their labels are.
     """
+    from timesformer.data.items import counted
     from timesformer.data.prepare import Settings
     from timesformer.data.prepare import prepare as encode
 
@@ -129,7 +132,7 @@ def prepare(
     for title, videos in (("left out", done.failed), ("damaged", done.damaged)):
         for video in videos:
             print(f"{title}: {video.key}: {video.reason}")
-    print(f"{done.made} clips made, {done.kept} kept from before, {len(done.failed)} left out")
+    print(f"{counted(done.made, 'clip')} made, {done.kept} kept from before, {len(done.failed)} left out")
     task = "" if listed.task == "classes" else f" with --task {listed.task}"
     print(f"train on {done.table.parent}{task}")
     return 1 if done.failed else 0
@@ -151,8 +154,9 @@ def shards(
         listed: How the videos of the data set are found, and what their labels are.
     """
     from timesformer.data import shards as tar
+    from timesformer.data.items import counted
 
     with _counting("videos") as progress:
         files = tar.write(listed.read(data), out, shard_bytes=megabytes * 1_000_000, progress=progress)
-    print(f"{len(files)} shards in {out}")
+    print(f"{counted(len(files), 'shard')} in {out}")
     return 0

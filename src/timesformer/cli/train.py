@@ -167,11 +167,13 @@ def _overfit(table: "Manifest", config: TrainConfig, arguments: Train, display: 
 
 
 def _summary(config: TrainConfig) -> str:
+    from timesformer.data.items import counted
+
     model, clip, optim, engine = config.model, config.clip, config.optim, config.engine
     return (
-        f"{model.scheme} model, width {model.width}, {model.depth} blocks, patch {model.patch}; clips of {clip.frames} "
-        f"frames at {clip.size} px; {optim.optimizer}, learning rate {optim.lr:g}, batch {optim.batch}, "
-        f"{optim.epochs} epochs; {engine.precision}, {engine.workers} loader workers, "
+        f"{model.scheme} model, width {model.width}, {counted(model.depth, 'block')}, patch {model.patch}; "
+        f"clips of {counted(clip.frames, 'frame')} at {clip.size} px; {optim.optimizer}, learning rate {optim.lr:g}, batch {optim.batch}, "
+        f"{counted(optim.epochs, 'epoch')}; {engine.precision}, {counted(engine.workers, 'loader worker')}, "
         f"frames {'in memory' if engine.cache == 'on' else 'from disk'}, seed {engine.seed}"
     )
 

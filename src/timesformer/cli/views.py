@@ -95,6 +95,7 @@ def evaluate(
 def _show_evaluation(console: "Console", result: "Evaluation") -> None:
     from rich.table import Table
 
+    from timesformer.data.items import counted
     from timesformer.metrics import Classification, Multilabel
 
     numbers = result.numbers
@@ -109,16 +110,16 @@ def _show_evaluation(console: "Console", result: "Evaluation") -> None:
                 )
         console.print(table)
         console.print(
-            f"{numbers.videos} videos: top-1 {numbers.top1:.1%}, top-5 {numbers.top5:.1%}, "
+            f"{counted(numbers.videos, 'video')}: top-1 {numbers.top1:.1%}, top-5 {numbers.top5:.1%}, "
             f"mean class accuracy {numbers.mean_class:.1%}",
             highlight=False,
         )
     elif isinstance(numbers, Multilabel):
-        console.print(f"{numbers.videos} videos: mAP {_share(numbers.mean_ap)}", highlight=False)
+        console.print(f"{counted(numbers.videos, 'video')}: mAP {_share(numbers.mean_ap)}", highlight=False)
     else:
         for name, error in zip(result.labels, numbers.mae, strict=True):
             console.print(f"{name}: mean absolute error {error:.4g}", highlight=False)
-    console.print(f"{failed} videos could not be read ({result.failed_share:.1%})", highlight=False)
+    console.print(f"{counted(failed, 'video')} could not be read ({result.failed_share:.1%})", highlight=False)
 
 
 def _share(value: float | None) -> str:

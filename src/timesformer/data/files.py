@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from timesformer.data.items import DataError, Listing, Row, some, split_of_folder
+from timesformer.data.items import DataError, Listing, Row, counted, some, split_of_folder
 from timesformer.video import tars
 
 VIDEO_SUFFIXES = (
@@ -92,7 +92,7 @@ def class_folders(data: Path) -> Listing:
     classes = [(c, split_of_folder(f)) for f in splits for c in _folders(f)] or [(c, "") for c in others]
     if not classes:
         loose = sum(is_video_name(entry.name) for entry in _visible(data))
-        found = f"{loose} videos and no class folders" if loose else "no videos"
+        found = f"{counted(loose, 'video')} and no class folders" if loose else "no videos"
         raise DataError(
             f"{data} holds {found}; make one folder per class, optionally under train/, val/ and test/, "
             "or write a labels.csv with the columns path,label."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from timesformer.data.files import is_video_name
-from timesformer.data.items import DataError, Listing, Row, split_in_name, split_of
+from timesformer.data.items import DataError, Listing, Row, counted, split_in_name, split_of
 from timesformer.data.tables import class_names, read_lines, read_text, records, times
 
 
@@ -59,7 +59,7 @@ def howto100m(path: Path) -> Listing:
 
 
 def _left_out(count: int, path: Path) -> tuple[str, ...]:
-    return (f"{count} videos of {path.name} have no label and are left out",) if count else ()
+    return (f"left out: {counted(count, 'video')} of {path.name} without a label",) if count else ()
 
 
 def read_json(path: Path) -> Any:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from timesformer.config import Task
 from timesformer.data.files import VIDEO_SUFFIXES, locate
-from timesformer.data.items import SPLITS, DataError, Item, Listing, Row, some
+from timesformer.data.items import SPLITS, DataError, Item, Listing, Row, counted, some
 from timesformer.data.labels import name_labels
 from timesformer.data.recognise import existing, recognise
 from timesformer.data.splits import complete, shared
@@ -109,7 +109,7 @@ def _place(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) -
         items.append(Item(Path(path), row.label, row.split, row.group, start, end, row.title or name))
     _refuse_repeats([row for row, _, _ in found], items)
     items.sort(key=lambda item: (item.name, item.start or 0.0, item.end or 0.0))
-    return items, [f"{len(lost)} listed videos do not exist and are left out: {some(lost)}"] if lost else []
+    return items, [f"left out: {counted(len(lost), 'listed video')} that can't be found: {some(lost)}"] if lost else []
 
 
 def _refuse_repeats(rows: Sequence[Row], items: Sequence[Item]) -> None:
@@ -121,7 +121,7 @@ def _refuse_repeats(rows: Sequence[Row], items: Sequence[Item]) -> None:
             repeats.append(f"{item.key} ({first.where} and {row.where})")
     if repeats:
         raise DataError(
-            f"{len(repeats)} videos are listed twice: {some(repeats)}; keep one line for each, "
+            f"listed twice: {counted(len(repeats), 'video')}: {some(repeats)}; keep one line for each, "
             "with several labels as 'a;b' (multi-label)."
         )
 
@@ -132,7 +132,7 @@ def _untaught(manifest: Manifest) -> list[str]:
         return []
     counts = manifest.class_counts("train")
     empty = [name for name, count in zip(manifest.labels, counts, strict=True) if not count]
-    return [f"{len(empty)} classes have no training video: {some(empty)}"] if empty else []
+    return [f"no training video for {counted(len(empty), 'class')}: {some(empty)}"] if empty else []
 
 
 def load(

@@ -16,7 +16,7 @@ import torch
 
 from timesformer.config import AugmentConfig, ClipConfig, ModelConfig, OptimConfig, TrainConfig
 from timesformer.data.dataset import short_side
-from timesformer.data.items import Item
+from timesformer.data.items import Item, counted
 from timesformer.data.manifest import Manifest
 from timesformer.video import reader, transforms
 from timesformer.video.reader import VideoError, VideoInfo
@@ -92,7 +92,8 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
     """Settings for these videos from nothing, or from weights to start from; ``light`` where few of them learn."""
     seen = survey(manifest)
     count, outputs = len(manifest.of("train")), len(manifest.labels)
-    reasons = [Reason(f"{count} training clips, {outputs} {'outputs' if manifest.task == 'regression' else 'classes'}")]
+    what = "output" if manifest.task == "regression" else "class"
+    reasons = [Reason(f"{counted(count, 'training clip')}, {counted(outputs, what)}")]
     if source is None:
         model, clip = _small(outputs, seen, gpu=gpu, reasons=reasons)
         augment = AugmentConfig(jitter=(1.0, 1.18), flip=_may_flip(manifest, reasons), colour=0.2)
@@ -216,7 +217,9 @@ def _paced(optim: OptimConfig, clips: int, steps: int, reasons: list[Reason]) ->
     repeats = max(1, round(40 * optim.batch / clips))
     per_epoch = max(clips * repeats // optim.batch, 1)
     epochs = max(math.ceil(steps / per_epoch), 10)
-    text = f"{epochs} epochs of {per_epoch} steps" + (f", each clip {repeats} times an epoch" if repeats > 1 else "")
+    text = f"{counted(epochs, 'epoch')} of {counted(per_epoch, 'step')}"
+    if repeats > 1:
+        text += f", each clip {repeats} times an epoch"
     reasons.append(Reason(text, ("optim.epochs", "optim.repeats", "optim.batch")))
     return replace(optim, repeats=repeats, epochs=epochs)
 

@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from timesformer.data.items import some
+from timesformer.data.items import counted, some
 from timesformer.model.transformer import TimeSformer
 from timesformer.training import processes, sharded
 from timesformer.training.runfolder import Saved, SaveError, State
@@ -97,4 +97,5 @@ def report(session: Session, state: State) -> None:
         for name, fate, found in (("broken", "left out", state.found), ("damaged", "used", state.damaged)):
             if len(found) > before[name]:
                 names = some([f"{key} ({reason})" for key, reason in found.items()])
-                session.display.warn(f"{len(found)} {name} videos are {fate}: {names}; see {session.run.broken.name}.")
+                text = f"{fate}: {counted(len(found), f'{name} video')}: {names}; see {session.run.broken.name}."
+                session.display.warn(text)
