@@ -1,5 +1,7 @@
 """`timesformer convert`, `inspect`, `zoo`, `cost` and `recipes`: about models, without videos."""
 
+import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -157,14 +159,11 @@ def cost(
 
 
 def recipes(name: tyro.conf.Positional[str] = "") -> int:
-    """List the recipes, or print one as TOML for `train --config`.
+    """List the recipes with cost and result, or print one as TOML for `train --config`, its command above it.
 
     Args:
         name: A recipe; all are listed without it.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from timesformer import configfile
     from timesformer import recipes as table
 
@@ -174,8 +173,13 @@ def recipes(name: tyro.conf.Positional[str] = "") -> int:
             print(f"# {title}: {getattr(found, title)}")
         print(configfile.to_toml(found.config))
         return 0
-    shown = Table("name", "what", "hardware", "published")
     for entry in table.RECIPES.values():
-        shown.add_row(entry.name, entry.description, entry.hardware, entry.result)
-    Console().print(shown)
+        cost, result = (_brief(text) for text in (entry.cost, entry.result))
+        print(f"{entry.name:<23} {cost:<27} {result}")
+    print("\n`timesformer recipes NAME`: its description, command, hardware, cost, result and all settings.")
     return 0
+
+
+def _brief(text: str) -> str:
+    """The first part of a text, in a third of a terminal's width."""
+    return textwrap.shorten(re.split(r" \(|;", text)[0], 27, placeholder=" ...")

@@ -172,7 +172,8 @@ def _summary(config: TrainConfig) -> str:
     model, clip, optim, engine = config.model, config.clip, config.optim, config.engine
     return (
         f"{model.scheme} model, width {model.width}, {counted(model.depth, 'block')}, patch {model.patch}; "
-        f"clips of {counted(clip.frames, 'frame')} at {clip.size} px; {optim.optimizer}, learning rate {optim.lr:g}, batch {optim.batch}, "
+        f"clips of {counted(clip.frames, 'frame')} at {clip.size} px; "
+        f"{optim.optimizer}, learning rate {optim.lr:g}, batch {optim.batch}, "
         f"{counted(optim.epochs, 'epoch')}; {engine.precision}, {counted(engine.workers, 'loader worker')}, "
         f"frames {'in memory' if engine.cache == 'on' else 'from disk'}, seed {engine.seed}"
     )
