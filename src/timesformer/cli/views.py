@@ -1,6 +1,7 @@
 """`timesformer evaluate` and `timesformer predict`."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,6 +12,7 @@ from timesformer.cli.source import Source
 from timesformer.config import require
 
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
 
     from timesformer.evaluate import Evaluation
@@ -27,6 +29,15 @@ class Views:
     """Spatial crops per clip."""
     placement: Literal["middle", "official", "whole"] = "middle"
     """Where clips lie: spread over the video, where the official code puts them, or as many as cover all of it."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the model; bfloat16 is faster where the machine has it, and its scores differ a little."""
+
+    @property
+    def arithmetic(self) -> "torch.dtype | None":
+        """The type for autocast, if any."""
+        import torch
+
+        return torch.bfloat16 if self.precision == "bf16" else None
 
 
 @dataclass(frozen=True)
@@ -67,12 +78,19 @@ def evaluate(
     from timesformer.training import processes
     from timesformer.weights import loading
 
-    scoring = Scoring(clips=how.clips, crops=how.crops, placement=how.placement, fusion=how.fusion, workers=how.workers)
+    scoring = Scoring(
+        clips=how.clips,
+        crops=how.crops,
+        placement=how.placement,
+        fusion=how.fusion,
+        precision=how.arithmetic,
+        workers=how.workers,
+    )
     checkpoint = loading.load(weights, labels=labels)
     table = how.source.load(data, task=checkpoint.task, labels=checkpoint.labels or None)
     with processes.joined() as world:
         console = Console(quiet=not world.first)
-        for note in table.notes:
+        for note in (*table.notes, *_other_fold(checkpoint.about, table.fold)):
             console.print(f"! {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("videos", total=math.ceil(len(table.of(how.split)) / world.size))
@@ -90,6 +108,16 @@ def evaluate(
         _show_evaluation(console, result)
         console.print(f"written to {folder}: {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _other_fold(about: str, fold: int | None) -> list[str]:
+    """A warning where weights that say their fold are measured on another."""
+    trained = re.search(r", fold (\d+)", about)
+    if fold is None or trained is None or int(trained[1]) == fold:
+        return []
+    return [
+        f"the weights were trained on fold {trained[1]}, which has videos of this test: ask for --fold {trained[1]}"
+    ]
 
 
 def _show_evaluation(console: "Console", result: "Evaluation") -> None:
@@ -155,7 +183,11 @@ def predict(
     console = Console()
     errors = Console(stderr=True)
     predictor = Predictor(
-        loading.load(weights, labels=labels), clips=how.clips, crops=how.crops, placement=how.placement
+        loading.load(weights, labels=labels),
+        precision=how.arithmetic,
+        clips=how.clips,
+        crops=how.crops,
+        placement=how.placement,
     )
     failures = 0
     for result in predict_files(predictor, videos):
