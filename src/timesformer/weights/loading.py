@@ -35,8 +35,8 @@ def load(
     head if it differs. ``scheme`` spreads an image model, or one of a single step, to another scheme; image models
     become "divided" unless told otherwise. Every step takes the image model's attention and LayerNorm, and all but one
     begin silent, behind linears of zeros: time before space (divided), local before global (local_global), time and
-    width before height (axial). ``labels`` names a file with the classes' names. Weights are read as float32 on the CPU.
-    Raises :class:`WeightsError`.
+    width before height (axial). ``labels`` names a file with the classes' names. Weights are read as float32 on the
+    CPU. Raises :class:`WeightsError`.
     """
     _check_wanted({"frames": frames, "size": size, "classes": classes}, resize)
     source = read_source(path_or_name, size)
