@@ -13,6 +13,7 @@ PACKAGE = Path(timesformer.__file__).parent
 FLOORS = {
     "config": 0,
     "configfile": 0,
+    "modern": 0,
     "recipes": 0,
     "model": 1,
     "video": 2,

@@ -17,25 +17,7 @@ from timesformer.config import (
     OptimConfig,
     TrainConfig,
 )
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A training by name, with what it takes and what it is known to give."""
-
-    name: str
-    config: TrainConfig
-    """Everything that decides the training."""
-    description: str
-    command: str
-    """The exact command; DATA and HOST (address of the first machine) are yours to fill in."""
-    hardware: str
-    """Machines that the command is written for."""
-    cost: str
-    """GPU hours or arithmetic, and whether published or derived."""
-    result: str
-    """Published accuracy in percent and its source, or that there is none."""
-
+from timesformer.modern import IMAGENET_21K, MODERN, NODE, Recipe
 
 VIT_SMALL = ModelConfig(width=384, heads=6)
 """ViT-S/16. Which small ViT the paper tried is not said; this is the usual one."""
@@ -61,20 +43,18 @@ OFFICIAL_OPTIM = OptimConfig(
 """Solver of the released training. The paper says batch 16; what was released accumulates 64."""
 OFFICIAL_ENGINE = EngineConfig(precision="fp32")
 
-_IMAGENET_21K = "timm/vit_base_patch16_224.orig_in21k_ft_in1k"
 _IMAGENET_1K = "timm/deit_base_patch16_224.fb_in1k"
 _LARGE_21K = "timm/vit_large_patch16_224.augreg_in21k_ft_in1k"
 _HIGH = replace(VIT_BASE, frames=16, size=448)
 _LONG = replace(VIT_BASE, frames=96)
 _NODES = "torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m timesformer"
-_NODE = "torchrun --nproc-per-node 8 -m timesformer"
 
 
 @dataclass(frozen=True)
 class _Benchmark:
     title: str
     classes: int
-    init: str = _IMAGENET_21K
+    init: str = IMAGENET_21K
     segments: bool = False
     note: str = ""
 
@@ -165,7 +145,7 @@ def _mmaction(name: str, model: ModelConfig, hours: int, result: str) -> Recipe:
         config=config,
         description=f"{like.description} MMAction2's settings, but: it also decays biases and norms, steps exactly "
         "32 frames, and starts from its own conversion of the image weights.",
-        command=f"{_NODE} train DATA --recipe {name} --init {config.init}",
+        command=f"{NODE} train DATA --recipe {name} --init {config.init}",
         hardware="8 V100 GPUs with 32 GB on one machine",
     )
 
@@ -228,63 +208,7 @@ _MMACTION = (
     _mmaction("mmaction2-k400-space", replace(VIT_BASE, scheme="space"), 300, "76.93 top-1, 92.88 top-5"),
 )
 
-_SMOOTH = replace(VIT_BASE, resize="smooth")
-_K400_8GPU = TrainConfig(
-    model=_SMOOTH,
-    augment=AugmentConfig(rand_augment=2, erase=0.25, mixup=0.8, cutmix=1.0),
-    optim=OptimConfig(lr=5e-4, warmup=5.0, epochs=30, batch=256, clip_grad=1.0, label_smoothing=0.1, layer_decay=0.75),
-    engine=EngineConfig(precision="bf16"),
-    init=_IMAGENET_21K,
-)
-_FINETUNE = TrainConfig(
-    model=_SMOOTH,
-    augment=AugmentConfig(mixup=0.2, cutmix=0.2),
-    optim=OptimConfig(
-        lr=2e-4, warmup=1.0, epochs=20, batch=16, accumulate=2, clip_grad=1.0, label_smoothing=0.1, layer_decay=0.75
-    ),
-    engine=EngineConfig(precision="bf16"),
-    init="k400-base",
-)
-_OWN_DATA = (
-    "Your own clips, from Kinetics-400 weights (licence CC-BY-NC; name others with --init). AdamW, cosine, layer-wise "
-    "decay, mild mixup and CutMix, bfloat16. Add --augment.no-flip where left and right matter."
-)
-_MODERN = (
-    Recipe(
-        name="k400-base-8gpu",
-        config=_K400_8GPU,
-        description="Kinetics-400 on one machine as one would train today: AdamW, cosine, layer-wise decay, mixup and "
-        "CutMix, label smoothing, bfloat16.",
-        command=f"{_NODE} train DATA --recipe k400-base-8gpu --init {_IMAGENET_21K}",
-        hardware="8 GPUs with 40 GB on one machine",
-        cost="about 19 A100 hours (derived: 30 epochs at 40 % of the peak in bfloat16, decoding aside)",
-        result="none published; not run",
-    ),
-    Recipe(
-        name="finetune-1gpu",
-        config=_FINETUNE,
-        description=_OWN_DATA,
-        command="timesformer train DATA --recipe finetune-1gpu --init k400-base",
-        hardware="1 GPU with 16 GB",
-        cost="1.2e15 operations per 1,000 clips and epoch (derived)",
-        result="none published; depends on the data",
-    ),
-    Recipe(
-        name="finetune-small-gpu",
-        config=replace(
-            _FINETUNE,
-            optim=replace(_FINETUNE.optim, accumulate=8),
-            engine=replace(_FINETUNE.engine, checkpointing=-1),
-        ),
-        description=f"{_OWN_DATA} As finetune-1gpu, in less memory: blocks are recomputed, two clips at a time.",
-        command="timesformer train DATA --recipe finetune-small-gpu --init k400-base",
-        hardware="1 GPU with 6 GB",
-        cost="1.6e15 operations per 1,000 clips and epoch (derived)",
-        result="none published; meant to match finetune-1gpu",
-    ),
-)
-
-RECIPES: dict[str, Recipe] = {entry.name: entry for entry in (*_PAPER, *_SCHEMES, *_ABLATIONS, *_MMACTION, *_MODERN)}
+RECIPES: dict[str, Recipe] = {entry.name: entry for entry in (*_PAPER, *_SCHEMES, *_ABLATIONS, *_MMACTION, *MODERN)}
 """All recipes by name, in the order of the paper; the divided scheme is k400-base and ssv2-base."""
 
 

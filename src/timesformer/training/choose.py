@@ -1,8 +1,6 @@
 """Settings that suit what the data shows and the machine has, so that `train DATA` needs no other word.
 
-What small data taught, measured on 48 to 4,000 clips with a model of width 128 and four blocks: linears drawn at the
-paper's 0.02 never left chance at this width, Xavier's rule learns within minutes; patches of 8 px at 48 px show the
-motion that patches of 16 px hide; more steps beat larger batches; whole videos in 8 segments beat short clips.
+They start from the recipes small-scratch-cpu, small-scratch-gpu and small-finetune, which say what small data taught.
 """
 
 import math
@@ -14,10 +12,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from timesformer.config import AugmentConfig, ClipConfig, ModelConfig, OptimConfig, TrainConfig
+from timesformer.config import ClipConfig, OptimConfig, TrainConfig
 from timesformer.data.dataset import short_side
 from timesformer.data.items import Item, counted
 from timesformer.data.manifest import Manifest
+from timesformer.modern import SMALL_CPU, SMALL_FINETUNE, SMALL_GPU
 from timesformer.video import reader, transforms
 from timesformer.video.reader import VideoError, VideoInfo
 from timesformer.weights.source import Source
@@ -94,18 +93,21 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
     count, outputs = len(manifest.of("train")), len(manifest.labels)
     what = "output" if manifest.task == "regression" else "class"
     reasons = [Reason(f"{counted(count, 'training clip')}, {counted(outputs, what)}")]
+    start = SMALL_FINETUNE if source else SMALL_GPU if gpu else SMALL_CPU
     if source is None:
-        model, clip = _small(outputs, seen, gpu=gpu, reasons=reasons)
-        augment = AugmentConfig(jitter=(1.0, 1.18), flip=_may_flip(manifest, reasons), colour=0.2)
-        optim = OptimConfig(lr=5e-4, weight_decay=0.05, warmup=2.0, clip_grad=1.0, label_smoothing=0.1, batch=16)
+        model, optim = replace(start.model, classes=outputs), start.optim
+        text = f"width {model.width}, {counted(model.depth, 'block')}, patches of {model.patch} px at {model.size} px"
+        names = ("model.width", "model.depth", "model.patch", "model.size")
+        reasons.append(Reason(f"from nothing: a small model ({text})", names))
+        clip = _fitted(start.clip, seen, reasons)
     else:
         model = replace(source.config, classes=outputs, scheme="divided" if source.image else source.config.scheme)
-        augment = AugmentConfig(jitter=(1.0, 1.25), flip=_may_flip(manifest, reasons), colour=0.2)
-        optim = _tuning(model.width, light=light)
+        optim = _tuning(start.optim, model.width, light=light)
         pace = "for adapters or the head alone" if light else "lower blocks slower"
         reasons.append(Reason(f"started from {source.name}: its clip settings"))
         reasons.append(Reason(f"learning rate {optim.lr:g}, {pace}", ("optim.lr", "optim.layer_decay")))
         clip = _whole_if_short(source.clip, seen, reasons)
+    augment = replace(start.augment, flip=_may_flip(manifest, reasons))
     if manifest.task == "regression":
         optim = replace(optim, label_smoothing=0.0)
     elif _unequal(manifest.class_counts("train")):
@@ -141,49 +143,25 @@ def _look(item: Item) -> tuple[VideoInfo, torch.Tensor] | None:
     return info, transforms.resize(frames, (32, 32)).round().byte()
 
 
-def _small(outputs: int, seen: Survey | None, *, gpu: bool, reasons: list[Reason]) -> tuple[ModelConfig, ClipConfig]:
-    """A narrow model with small patches, whole short videos, and pixels scaled to the data's own mean and spread."""
-    size, frames, width, depth, heads = (64, 16, 192, 6, 6) if gpu else (48, 8, 128, 4, 4)
-    model = ModelConfig(
-        frames=frames,
-        size=size,
-        patch=8,
-        width=width,
-        depth=depth,
-        heads=heads,
-        classes=outputs,
-        drop_path=0.0,
-        start="scratch",
-    )
-    text = f"from nothing: a small model (width {width}, {depth} blocks, patches of 8 px at {size} px)"
-    reasons.append(Reason(text, ("model.width", "model.depth", "model.patch", "model.size")))
-    clip = ClipConfig(frames=frames, size=size)
+def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]) -> ClipConfig:
+    """Clip settings with pixels scaled to the data's own mean and spread, and whole videos only where short."""
     if seen is None:
-        return model, clip
+        return clip
     clip = replace(clip, mean=seen.mean, std=seen.std)
     text = f"pixels scaled to the data's own mean {seen.mean} and spread {seen.std}"
     reasons.append(Reason(text, ("clip.mean", "clip.std")))
-    if seen.seconds <= SHORT:
-        clip = replace(clip, sampling="segments")
-        text = f"each is seen whole, in {frames} segments"
-    else:
+    text = f"each is seen whole, in {clip.frames} segments"
+    if seen.seconds > SHORT:
+        clip = replace(clip, sampling="dense")
         text = f"clips of {clip.frames * clip.rate / clip.fps:.1f} s are cut from them"
     reasons.append(Reason(f"videos last {seen.seconds:.1f} s: {text}", STRETCH))
-    return model, clip
+    return clip
 
 
-def _tuning(width: int, *, light: bool) -> OptimConfig:
+def _tuning(optim: OptimConfig, width: int, *, light: bool) -> OptimConfig:
     """How weights of a width go on learning; few of them, all alike, ten times faster."""
-    lr = 5e-4 if width < 384 else 5e-5
-    return OptimConfig(
-        lr=10 * lr if light else lr,
-        weight_decay=0.05,
-        warmup=2.0,
-        clip_grad=1.0,
-        label_smoothing=0.1,
-        batch=16,
-        layer_decay=1.0 if light else 0.75,
-    )
+    lr = 5e-4 if width < 384 else optim.lr
+    return replace(optim, lr=10 * lr, layer_decay=1.0) if light else replace(optim, lr=lr)
 
 
 def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]) -> ClipConfig:
