@@ -220,7 +220,7 @@ def test_ucf101_keeps_its_order_of_classes_its_folds_and_its_recordings(tmp_path
     assert load(lists / "trainlist01.txt", videos=tmp_path).items == manifest.items
     second = load(lists / "trainlist02.txt", videos=tmp_path, labels=manifest.labels)
     assert names(second, "test") == ["YoYo/v_YoYo_g02_c01.avi"]
-    assert second.notes[0] == "fold 2 of the lists in lists (--fold for another)"
+    assert second.notes[0] == "fold 2 of the lists in lists (--fold for another)" and second.fold == 2
     with pytest.raises(DataError, match=r"no lists of fold 4; choose one of \[1, 2\]"):
         load(lists, videos=tmp_path, fold=4)
     write_list(lists / "trainlist01.txt", "YoYo/v_YoYo_g01_c01.avi 2")

@@ -115,9 +115,7 @@ def _other_fold(about: str, fold: int | None) -> list[str]:
     trained = re.search(r", fold (\d+)", about)
     if fold is None or trained is None or int(trained[1]) == fold:
         return []
-    return [
-        f"the weights were trained on fold {trained[1]}, which has videos of this test: ask for --fold {trained[1]}"
-    ]
+    return [f"the weights were trained on fold {trained[1]}, on videos that fold {fold} tests: use --fold {trained[1]}"]
 
 
 def _show_evaluation(console: "Console", result: "Evaluation") -> None:

@@ -86,6 +86,8 @@ class Listing:
     search: bool = False
     """Whether a name without a matching path is looked for in the whole folder, whatever its suffix."""
     notes: tuple[str, ...] = ()
+    fold: int | None = None
+    """The fold that was read, of lists that come in folds."""
 
 
 def stretched(start: float | None, end: float | None) -> str:

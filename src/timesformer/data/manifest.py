@@ -33,6 +33,8 @@ class Manifest:
     task: Task = "classes"
     notes: tuple[str, ...] = ()
     """What was chosen or noticed while reading, for a command to print."""
+    fold: int | None = None
+    """The fold that was read, of lists that come in folds: the training videos of one are test videos of another."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -167,7 +169,7 @@ def load(
     if task == "classes" and labels is None and len({item.label for item in items}) < 2:
         raise DataError(f"all {len(items)} videos of {source} are of one class, {names[0]!r}; a second one is needed.")
     divided, chosen = complete(items, share=val_share, seed=seed)
-    manifest = Manifest(source, divided, names, task)
+    manifest = Manifest(source, divided, names, task, fold=listing.fold)
     return replace(manifest, notes=(*listing.notes, *missed, *chosen, *shared(divided), *_untaught(manifest)))
 
 

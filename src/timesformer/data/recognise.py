@@ -88,9 +88,8 @@ def _folded(data: Path, fold: int | None) -> Listing | None:
         listing = lists.hmdb51(folder, fold=fold or 1)
     else:
         return None
-    return replace(
-        listing, notes=(*listing.notes, f"fold {fold or 1} of the lists in {folder.name} (--fold for another)")
-    )
+    note = f"fold {fold or 1} of the lists in {folder.name} (--fold for another)"
+    return replace(listing, notes=(*listing.notes, note), fold=fold or 1)
 
 
 def recognise(data: Path, *, task: Task, targets: tuple[str, ...] | None = None, fold: int | None = None) -> Listing:

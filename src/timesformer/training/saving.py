@@ -18,6 +18,8 @@ def keep(session: Session, model: TimeSformer, path: Path) -> None:
     """Write a model with everything needed to use it; raises WeightsError where it can't, the previous file stays."""
     config = session.config
     about = f"trained by timesformer on {session.manifest.source.name}"
+    if session.manifest.fold:
+        about += f", fold {session.manifest.fold}"
     if config.init:
         about += f", started from {config.init}"
     if session.world.first:
