@@ -1,4 +1,4 @@
-.PHONY: demo test slow check format help
+.PHONY: demo test slow kills check format help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,6 +7,7 @@ help:
 	@echo "make demo    generate videos, train, evaluate, predict, write demo/report.html (a few minutes)"
 	@echo "make test    run the tests"
 	@echo "make slow    run the tests that take longer, too"
+	@echo "make kills   kill trainings at random moments, 50 times one process, 20 times two, and compare the ends"
 	@echo "make check   lint, types and tests, as CI does"
 	@echo "make format  format the code"
 
@@ -24,6 +25,11 @@ test: $(BIN)/.installed
 
 slow: $(BIN)/.installed
 	$(BIN)/python -m pytest -n 2
+
+kills: $(BIN)/.installed
+	$(BIN)/python benchmarks/kill_and_resume.py --kills 50
+	$(BIN)/python benchmarks/kill_and_resume.py --kills 10 --processes 2
+	$(BIN)/python benchmarks/kill_and_resume.py --kills 10 --processes 2 --parallel fsdp
 
 check: $(BIN)/.installed
 	$(BIN)/ruff check .

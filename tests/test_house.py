@@ -1,6 +1,7 @@
 """The house stands: imports point down only, no input or output below the reader, and nothing grows too large."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,3 +240,11 @@ def test_the_checks_find_the_faults_of_made_packages_and_no_others(
         (package / name).write_text(text, "utf-8")
         (package / name).with_name("__init__.py").touch()
     assert floor_faults(package) + purity_faults(package) + size_faults(package) == faults
+
+
+def test_make_says_all_it_can_do_and_runs_scripts_that_exist() -> None:
+    root = Path(__file__).parent.parent
+    text = (root / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", text, re.M))
+    assert {"demo", "test", "kills", "check"} < targets == {*re.findall(r'echo "make ([a-z]+) ', text), "help"}
+    assert all((root / script).exists() for script in re.findall(r"python (\S+\.py)", text))
