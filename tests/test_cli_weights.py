@@ -59,6 +59,7 @@ def test_what_messages_ask_for_can_be_given(words: str, answer: str, capsys: pyt
         ("convert w.pyth out --frames 1000000000", "too large for the memory"),
         ("convert headless.pth out --classes 2 --scheme local_global --frames 7", "must be even; use 8"),
         ("convert headless.pth out --classes 2 --scheme axial --to official", "axial attention can't be written"),
+        ("convert w.pyth out --size 0", "choose 8 or 16"),
         ("predict w.pyth", "no video is named"),
         ("predict w.pyth v.mp4 --top 0", "top is 0"),
     ],

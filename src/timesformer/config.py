@@ -75,7 +75,7 @@ class ModelConfig:
             require(
                 side >= self.patch and side % self.patch == 0,
                 f"size {side} is not divisible by patch {self.patch}; "
-                f"choose {max(side // self.patch, 1) * self.patch} or {(side // self.patch + 1) * self.patch}.",
+                f"choose {max(side // self.patch, 1) * self.patch} or {(max(side // self.patch, 1) + 1) * self.patch}.",
             )
         require(0 <= self.drop_path < 1, f"drop_path is {self.drop_path}; it must be at least 0 and below 1.")
         require(
