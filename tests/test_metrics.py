@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from timesformer import metrics
 from timesformer.metrics import ClassResult, average_precision, classification, fuse, multilabel, regression
+from timesformer.weights.report import WeightsError
 
 # Five videos of classes 0, 0, 1, 1, 2 among four, taken for 0, 1, 1, 0, 1. Class 3 has no video.
 SCORES = torch.tensor(
@@ -112,7 +113,7 @@ def test_views_are_put_together_by_scores_or_by_logits() -> None:
 
 
 def test_scores_that_can_not_be_measured_are_refused() -> None:
-    with pytest.raises(ValueError, match="scores of 1 of 2 videos are not finite"):
+    with pytest.raises(WeightsError, match="scores of 1 of 2 videos are not finite"):
         classification(torch.tensor([[0.5, 0.5], [math.nan, 0.5]]), torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="a row for each of 1 or more videos"):
         regression(torch.zeros(0, 2), torch.zeros(0, 2))

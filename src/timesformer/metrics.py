@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from timesformer.config import Task
 from timesformer.weights.metadata import Units
+from timesformer.weights.report import WeightsError
 
 Fusion = Literal["scores", "logits"]
 
@@ -189,4 +190,7 @@ def _check(scores: Tensor, targets: tuple[int, ...]) -> None:
         )
     if not bool(scores.isfinite().all()):
         broken = int((~scores.isfinite()).any(dim=1).sum())
-        raise ValueError(f"the scores of {broken} of {len(scores)} videos are not finite; the weights are spoiled.")
+        raise WeightsError(
+            f"the scores of {broken} of {len(scores)} videos are not finite; the weights are spoiled, get or train them "
+            "again."
+        )
