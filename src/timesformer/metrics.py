@@ -191,6 +191,6 @@ def _check(scores: Tensor, targets: tuple[int, ...]) -> None:
     if not bool(scores.isfinite().all()):
         broken = int((~scores.isfinite()).any(dim=1).sum())
         raise WeightsError(
-            f"the scores of {broken} of {len(scores)} videos are not finite; the weights are spoiled, get or train them "
-            "again."
+            f"the scores of {broken} of {len(scores)} videos are not finite; the weights are spoiled, get or train "
+            "them again."
         )
