@@ -197,6 +197,7 @@ def test_commands_about_data_read_every_data_set(
     run_here(capsys, "scan", data, *flags, "--processes", "0", "--out", tmp_path / "clean.csv")
     assert (tmp_path / "clean.csv").read_text().count("\n") == min(len(lines), 4)
     said = run_here(capsys, "prepare", data, tmp_path / "fast", *flags, "--processes", "0")
+    assert "! no test split: test is the validation split" in said
     task = flags[:2] if "--task" in flags else []
     assert f"train on {tmp_path / 'fast'}{' with ' if task else ''}{' '.join(task)}\n" in said
     run_here(capsys, "shards", tmp_path / "fast", tmp_path / "shards", *task)

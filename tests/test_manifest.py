@@ -114,6 +114,8 @@ def test_several_labels_become_ones_at_their_places(tmp_path: Path) -> None:
     assert [manifest.target(item) for item in manifest.items] == [(1, 1, 0), (0, 0, 0), (0, 0, 1)]
     assert manifest.class_counts("train") == (1, 1, 0)
     assert "no training video for 1 class: sit" in manifest.notes
+    table.write_text(table.read_text().replace("b.mp4,,", "b.mp4,sit,"))
+    assert "one class each: 'run; jump'; several labels per video are --task multilabel" in load(table).notes
 
 
 def test_a_regression_reads_every_column_of_numbers_or_those_of_the_weights(tmp_path: Path) -> None:

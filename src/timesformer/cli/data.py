@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from timesformer.cli.source import Labelled
+
+if TYPE_CHECKING:
+    from timesformer.data.manifest import Manifest
 
 Listed = Annotated[Labelled, tyro.conf.arg(name="")]
 STRICT, LENIENT = Labelled(), Labelled(missing="drop")
@@ -23,6 +26,13 @@ def _counting(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _noted(table: "Manifest") -> "Manifest":
+    """The table, after what was noticed while it was read is said."""
+    for note in table.notes:
+        print(f"! {note}")
+    return table
 
 
 def demo(*, out: Path = Path("demo")) -> int:
@@ -81,7 +91,8 @@ def scan(
     shown = Table("class", *table.splits)
     for row in found.classes:
         shown.add_row(row.label, *(str(getattr(row, split)) for split in table.splits))
-    console.print(shown)
+    if found.classes:
+        console.print(shown)
     if found.durations:
         spread = found.durations
         console.print(
@@ -125,7 +136,7 @@ def prepare(
     from timesformer.data.prepare import Settings
     from timesformer.data.prepare import prepare as encode
 
-    table = listed.read(data)
+    table = _noted(listed.read(data))
     settings = Settings(short_side=short_side, key_distance=key_distance, crf=crf)
     with _counting("videos") as progress:
         done = encode(table, out, settings=settings, processes=processes, progress=progress)
@@ -156,7 +167,8 @@ def shards(
     from timesformer.data import shards as tar
     from timesformer.data.items import counted
 
+    table = _noted(listed.read(data))
     with _counting("videos") as progress:
-        files = tar.write(listed.read(data), out, shard_bytes=megabytes * 1_000_000, progress=progress)
+        files = tar.write(table, out, shard_bytes=megabytes * 1_000_000, progress=progress)
     print(f"{counted(len(files), 'shard')} in {out}")
     return 0

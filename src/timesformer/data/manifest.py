@@ -137,6 +137,12 @@ def _untaught(manifest: Manifest) -> list[str]:
     return [f"no training video for {counted(len(empty), 'class')}: {some(empty)}"] if empty else []
 
 
+def _joined(names: Sequence[str], task: Task) -> list[str]:
+    """A note naming classes that look like several."""
+    joined = [repr(name) for name in names if ";" in name] if task == "classes" else []
+    return [f"one class each: {some(joined)}; several labels per video are --task multilabel"] if joined else []
+
+
 def load(
     data: Path | str,
     *,
@@ -170,7 +176,10 @@ def load(
         raise DataError(f"all {len(items)} videos of {source} are of one class, {names[0]!r}; a second one is needed.")
     divided, chosen = complete(items, share=val_share, seed=seed)
     manifest = Manifest(source, divided, names, task, fold=listing.fold)
-    return replace(manifest, notes=(*listing.notes, *missed, *chosen, *shared(divided), *_untaught(manifest)))
+    return replace(
+        manifest,
+        notes=(*listing.notes, *_joined(names, task), *missed, *chosen, *shared(divided), *_untaught(manifest)),
+    )
 
 
 def _write_atomically(path: Path, text: str) -> None:
