@@ -131,14 +131,18 @@ def test_trainings_of_more_clips_are_longer_and_no_epoch_is_too_short_to_validat
 
 
 def test_weights_to_start_from_bring_their_model_and_clip_settings(data: Manifest, tmp_path: Path) -> None:
-    settings = made_trainings.config(clip={"mean": (0.1, 0.2, 0.3)}, model={"classes": 7})
-    saved = Checkpoint(TimeSformer(settings.model), settings.clip)
-    checkpoint.save(saved, tmp_path / "weights.safetensors")
-    source = loading.read_source(tmp_path / "weights.safetensors")
-    found = choose.choose(data, gpu=False, source=source)
-    assert found.config.model == replace(settings.model, classes=2) and found.config.clip == settings.clip
-    assert found.config.optim.layer_decay < 1
-    assert any(reason.text.startswith("started from") for reason in found.reasons)
+    own = chosen(data).clip
+    for start in ("image", "scratch"):
+        settings = made_trainings.config(clip={"mean": (0.1, 0.2, 0.3)}, model={"classes": 7, "start": start})
+        saved = Checkpoint(TimeSformer(settings.model), settings.clip)
+        checkpoint.save(saved, tmp_path / "weights.safetensors")
+        source = loading.read_source(tmp_path / "weights.safetensors")
+        found = choose.choose(data, gpu=False, source=source)
+        assert found.config.model == replace(settings.model, classes=2)
+        scale = {"mean": own.mean, "std": own.std} if start == "scratch" else {}  # as the weights' own pixels were
+        assert found.config.clip == replace(settings.clip, **scale)
+        assert found.config.optim.layer_decay < 1
+        assert any(reason.text.startswith("started from") for reason in found.reasons)
 
 
 @pytest.mark.parametrize(("width", "whole", "light"), [(16, 5e-4, 5e-3), (384, 5e-5, 5e-4)])
@@ -154,7 +158,7 @@ def test_adapters_and_heads_learn_ten_times_faster_and_no_block_slower(
 
 def test_videos_shorter_than_a_clip_of_the_weights_are_seen_whole(data: Manifest, tmp_path: Path) -> None:
     for rate, sampling in ((20, "segments"), (4, "dense")):  # 2 frames at 30 a second span 1.3 and 0.3 s; videos 0.6 s
-        settings = made_trainings.config(clip={"sampling": "dense", "rate": rate})
+        settings = made_trainings.config(clip={"sampling": "dense", "rate": rate}, model={"start": "image"})
         checkpoint.save(Checkpoint(TimeSformer(settings.model), settings.clip), tmp_path / "weights.safetensors")
         found = choose.choose(data, gpu=False, source=loading.read_source(tmp_path / "weights.safetensors"))
         assert found.config.clip == replace(settings.clip, sampling=sampling)

@@ -107,6 +107,8 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
         reasons.append(Reason(f"started from {source.name}: its clip settings"))
         reasons.append(Reason(f"learning rate {optim.lr:g}, {pace}", ("optim.lr", "optim.layer_decay")))
         clip = _whole_if_short(source.clip, seen, reasons)
+        if seen and source.config.start == "scratch":  # such weights learned from pixels scaled to their own data
+            clip = _scaled(clip, seen, reasons)
     augment = replace(start.augment, flip=_may_flip(manifest, reasons))
     if manifest.task == "regression":
         optim = replace(optim, label_smoothing=0.0)
@@ -147,9 +149,7 @@ def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]) -> Cli
     """Clip settings with pixels scaled to the data's own mean and spread, and whole videos only where short."""
     if seen is None:
         return clip
-    clip = replace(clip, mean=seen.mean, std=seen.std)
-    text = f"pixels scaled to the data's own mean {seen.mean} and spread {seen.std}"
-    reasons.append(Reason(text, ("clip.mean", "clip.std")))
+    clip = _scaled(clip, seen, reasons)
     text = f"each is seen whole, in {clip.frames} segments"
     if seen.seconds > SHORT:
         clip = replace(clip, sampling="dense")
@@ -162,6 +162,13 @@ def _tuning(optim: OptimConfig, width: int, *, light: bool) -> OptimConfig:
     """How weights of a width go on learning; few of them, all alike, ten times faster."""
     lr = 5e-4 if width < 384 else optim.lr
     return replace(optim, lr=10 * lr, layer_decay=1.0) if light else replace(optim, lr=lr)
+
+
+def _scaled(clip: ClipConfig, seen: Survey, reasons: list[Reason]) -> ClipConfig:
+    """Clip settings with pixels scaled to the data's own mean and spread."""
+    text = f"pixels scaled to the data's own mean {seen.mean} and spread {seen.std}"
+    reasons.append(Reason(text, ("clip.mean", "clip.std")))
+    return replace(clip, mean=seen.mean, std=seen.std)
 
 
 def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]) -> ClipConfig:
