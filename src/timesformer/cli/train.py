@@ -130,7 +130,7 @@ def _base(first: Any) -> tuple[TrainConfig | None, tuple[str, ...]]:
         return _read(first.config), (f"settings of {first.config}",)
     if first.recipe:
         found = recipes.recipe(first.recipe)
-        return found.config, (f"recipe {found.name}: {found.description}", f"published: {found.result}")
+        return found.config, (f"recipe {found.name}: {found.description}", f"result: {found.result}")
     return None, ()
 
 
