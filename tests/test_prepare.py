@@ -169,6 +169,7 @@ def test_an_interrupted_run_leaves_whole_files_only_and_is_taken_up_again(tmp_pa
         "def interrupt(done, total):\n"  # as a terminal does: all processes of the group
         "    if done == 1: os.killpg(0, signal.SIGINT)\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         f"    table, out = load({str(tmp_path / 'data')!r}), Path({str(tmp_path / 'out')!r})\n"
         "    prepare(table, out, processes=2, progress=interrupt)\n"
     )
