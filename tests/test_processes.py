@@ -121,6 +121,21 @@ def test_parts_that_can_not_be_written_keep_the_earlier_state_and_the_training_g
     assert [path.name for path in run.glob("last.parts.*")] == ["last.parts.0"]
 
 
+def test_sharded_parameters_are_updated_in_the_backward_pass_but_copies_are_not(data: Manifest, tmp_path: Path) -> None:
+    early: dict[str, Any] = {"engine": {"parallel": "fsdp", "optimizer_in_backward": True}}
+    made_trainings.run(data, made_trainings.config(), tmp_path / "alone")
+    together(train_as_rank, 2, data.source, made_trainings.config(**early), tmp_path / "run", {})
+    assert_alike(tmp_path / "run", tmp_path / "alone")
+    copies = made_trainings.config(engine={"optimizer_in_backward": True})
+    together(expect_early_refusal, 2, data.source, copies, tmp_path / "copies")
+    assert not (tmp_path / "copies").exists()
+
+
+def expect_early_refusal(folder: Path, settings: TrainConfig, out: Path) -> None:
+    with pytest.raises(ConfigError, match=r"DDP.*too late for optimizer_in_backward.*parallel fsdp"):
+        made_trainings.run(made_trainings.table(folder), settings, out)
+
+
 def test_sharded_drop_path_mixing_and_workers_resume_bit_for_bit_or_nearly(data: Manifest, tmp_path: Path) -> None:
     settings = made_trainings.everything(engine={"parallel": "fsdp", "workers": 1, "save_minutes": 60})
     together(train_as_rank, 2, data.source, settings, tmp_path / "whole", {})

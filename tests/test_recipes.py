@@ -62,7 +62,7 @@ VARIANTS: dict[str, dict[str, object]] = {
 }
 KINETICS_ONLY = ("parallel", "patch32", "vit-small")
 THOUSANDS = {"k400": 240, "k600": 392, "ssv2": 170, "diving48": 16, "howto100m": 85, "mmaction2": 240}
-MODERN = ("k400-base-8gpu", "finetune-1gpu", "finetune-small-gpu")
+MODERN = ("k400-base-8gpu", "finetune-1gpu", "finetune-small-gpu", "finetune-hr-small-gpu")
 SMALL = ("small-scratch-cpu", "small-scratch-gpu", "small-finetune")
 MMACTION = ("mmaction2-k400-divided", "mmaction2-k400-joint", "mmaction2-k400-space")
 PAPER = [name for name in RECIPES if name not in (*MODERN, *SMALL, *MMACTION)]
@@ -217,7 +217,7 @@ def test_derived_hours_follow_multiply_adds_and_videos(name: str) -> None:
 def test_the_modern_costs_follow_from_arithmetic() -> None:
     hours = 240_000 * 30 * clip_work(recipe("k400-base-8gpu")) / (0.4 * 312e12) / 3600
     assert f"about {hours:.0f} A100 hours" in recipe("k400-base-8gpu").cost
-    for name in ("finetune-1gpu", "finetune-small-gpu", "small-scratch-gpu", "small-finetune"):
+    for name in (*MODERN[1:], "small-scratch-gpu", "small-finetune"):
         assert recipe(name).cost.startswith(f"{1000 * clip_work(recipe(name)):.1e}".replace("e+", "e"))
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ def test_a_step_is_the_textbook_step(data: Manifest, tmp_path: Path, clip_grad: 
         ({"engine": {"cache": "on"}}, 0.0),
         ({"engine": {"save_minutes": 1e-9}}, 0.0),
         ({"engine": {"parallel": "fsdp"}}, 0.0),
+        ({"engine": {"optimizer_in_backward": True}}, 0.0),
+        ({"engine": {"optimizer_in_backward": True, "checkpointing": -1}}, 1e-6),
         ({"engine": {"precision": "bf16"}}, 0.05),
     ],
 )
@@ -109,6 +112,39 @@ def test_how_the_machine_is_used_changes_nothing_but_rounding(
     assert len(other.losses) == 9 and other.losses == pytest.approx(plain.losses, abs=tolerance)
     if "precision" in changed.get("engine", {}):
         assert other.losses != plain.losses
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_an_update_in_the_backward_pass_is_the_same_and_there_is_one_gradient_at_a_time(
+    data: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    counts: list[int] = []
+    build = optimiser.build
+
+    def watched(*arguments: Any, **settings: Any) -> torch.optim.Optimizer:
+        found = build(*arguments, **settings)
+        values = [value for group in found.param_groups for value in group["params"]]
+        found.register_step_pre_hook(lambda *_: counts.append(sum(value.grad is not None for value in values)))
+        return found
+
+    monkeypatch.setattr(optimiser, "build", watched)
+    given: dict[str, Any] = {"optim": {"optimizer": optimizer, "layer_decay": 0.8, "ema": 0.5, "warmup": 0.5}}
+    trained(data, made_trainings.config(**given), tmp_path / "plain")
+    assert min(counts) > 1
+    counts.clear()
+    settings = made_trainings.config(**given, engine={"optimizer_in_backward": True, "save_minutes": 1e-9})
+    watcher = Watcher({("step", 4): made_trainings.signalled(signal.SIGTERM)})
+    assert train(data, settings, tmp_path / "run", display=watcher).stopped
+    assert set(counts) == {1}  # to put a saved state in place, torch makes a step of zeros first
+    train(data, settings, tmp_path / "run", resume=True, display=Watcher())
+    assert made_trainings.results(tmp_path / "run") == made_trainings.results(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("optim", [{"clip_grad": 1.0}, {"accumulate": 2}])
+def test_what_needs_all_gradients_at_once_is_refused_beside_updates_in_the_backward_pass(optim: dict[str, Any]) -> None:
+    (name,) = optim
+    with pytest.raises(ConfigError, match=rf"{name} is .*needs all gradients at once.*set optim.{name} to"):
+        made_trainings.config(optim=optim, engine={"optimizer_in_backward": True})
 
 
 @pytest.mark.slow

@@ -232,6 +232,9 @@ class EngineConfig:
     """Keep all decoded frames in memory at the training size; "auto" does so when they fit into an eighth of it."""
     checkpointing: int = 0
     """Blocks, from the first, computed again in the backward pass: less memory, up to a third more time; -1 is all."""
+    optimizer_in_backward: bool = False
+    """Update each parameter as soon as its gradient is there, and drop the gradient: 4 bytes a parameter less. Not with
+    clip_grad or accumulate; of several processes, only with fsdp."""
     matmul: Literal["highest", "high", "medium"] = "highest"
     """Precision of float32 matrix products (torch.set_float32_matmul_precision): "high" allows TF32 on GPUs."""
     compile: bool = False
@@ -283,6 +286,13 @@ class TrainConfig:
             f"clips are {self.clip.frames} frames of {self.clip.size} px but the model is for {self.model.frames} "
             f"frames of {self.model.size} px; set model.frames, model.size and clip.frames, clip.size alike.",
         )
+        if self.engine.optimizer_in_backward:
+            for name, value, off in (("clip_grad", self.optim.clip_grad, 0), ("accumulate", self.optim.accumulate, 1)):
+                require(
+                    value == off,
+                    f"{name} is {value}, which needs all gradients at once; optimizer_in_backward keeps none: set "
+                    f"optim.{name} to {off}, or leave it out.",
+                )
         require(
             0 <= self.frozen_blocks <= self.model.depth,
             f"frozen_blocks is {self.frozen_blocks}; it must lie between 0 and the depth, {self.model.depth}.",

@@ -113,6 +113,23 @@ MODERN = (
         result="none published; meant to match finetune-1gpu",
     ),
     Recipe(
+        name="finetune-hr-small-gpu",
+        config=replace(
+            _FINETUNE,
+            model=replace(_SMOOTH, frames=16, size=448),
+            clip=ClipConfig(frames=16, rate=16, size=448),
+            augment=replace(_FINETUNE.augment, jitter=(1.0, 512 / 448)),
+            optim=replace(_FINETUNE.optim, accumulate=16),
+            engine=replace(_FINETUNE.engine, checkpointing=-1),
+            init="k400-hr",
+        ),
+        description=f"{_OWN_DATA} As finetune-small-gpu at high resolution: 16 frames of 448 px, one clip at a time.",
+        command="timesformer train DATA --recipe finetune-hr-small-gpu --init k400-hr",
+        hardware="1 GPU with 6 GB",
+        cost="1.4e16 operations per 1,000 clips and epoch (derived)",
+        result="none published; depends on the data",
+    ),
+    Recipe(
         name="small-scratch-cpu",
         config=SMALL_CPU,
         description=f"Few clips of your own, from nothing. {_PICKED}. {_FOUND}",

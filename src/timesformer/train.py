@@ -235,6 +235,11 @@ def _check(manifest: Manifest, config: TrainConfig, world: World) -> None:
             f"the config is for {config.task} with {config.model.classes} outputs, but {manifest.source} was read for "
             f"{manifest.task} and has {len(manifest.labels)}; make task and model.classes agree with the data."
         )
+    if config.engine.optimizer_in_backward and world.size > 1 and config.engine.parallel == "ddp":
+        raise ConfigError(
+            "with DDP, gradients are averaged after they are there, too late for optimizer_in_backward; leave it out, or "
+            "use --engine.parallel fsdp."
+        )
     adapters.check(config.lora)
     if config.engine.tensorboard:
         tensorboard.check()

@@ -22,10 +22,6 @@ def linear(cheap: Cheap, *sources: Tensor, weight: Tensor, bias: Tensor) -> Tens
     """``F.linear(cheap(*sources), weight, bias)``, keeping the sources: cheap(...) is (..., d), the result (..., n)."""
     if _plain(sources[0]):
         return F.linear(cheap(*sources), weight, bias)
-    kind = weight.device.type
-    if torch.is_autocast_enabled(kind):  # as autocast does, but the copies go when the backward pass has used them
-        half = torch.get_autocast_dtype(kind)
-        weight, bias = weight.to(half), bias.to(half)
     return _Linear.apply(cheap, weight, bias, *sources)
 
 
@@ -69,17 +65,25 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, cheap: Cheap, weight: Tensor, bias: Tensor, *sources: Tensor) -> Tensor:
         ctx.cheap, ctx.arithmetic = cheap, _arithmetic(weight)
         ctx.save_for_backward(weight, *sources)
+        weight, bias = (_cast(value, ctx.arithmetic) for value in (weight, bias))
         return F.linear(cheap(*sources).to(weight.dtype), weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, *sources = ctx.saved_tensors
+        weight = _cast(weight, ctx.arithmetic)
         found, leaves = _again(ctx, sources)
         rows = gradient.flatten(0, -2)  # (tokens, outputs)
         into_weight = rows.t() @ found.detach().to(weight.dtype).flatten(0, -2) if ctx.needs_input_grad[1] else None
         into_bias = rows.sum(0) if ctx.needs_input_grad[2] else None
         return None, into_weight, into_bias, *_into_sources(found, leaves, lambda: gradient @ weight)
+
+
+def _cast(parameter: Tensor, arithmetic: tuple[str, torch.dtype, bool]) -> Tensor:
+    """What autocast makes of a parameter, which is not kept: making it again takes less than its half of the memory."""
+    _, half, enabled = arithmetic
+    return parameter.to(half) if enabled else parameter
 
 
 def _arithmetic(tensor: Tensor) -> tuple[str, torch.dtype, bool]:

@@ -41,6 +41,22 @@ def build(model: nn.Module, optim: OptimConfig, *, depth: int) -> torch.optim.Op
     return torch.optim.AdamW(parts, lr=optim.lr, betas=(optim.momentum, 0.98), fused=True)
 
 
+def in_backward(optimizer: torch.optim.Optimizer) -> None:
+    """Have the backward pass update each parameter once its gradient is complete, and drop the gradient.
+
+    Results are those of a step at the end, but there is never more than one gradient. Nothing may look at all gradients
+    together (clipping), add to them (accumulation) or change them later (DDP).
+    """
+
+    def update(parameter: Tensor) -> None:
+        optimizer.step()  # of all parameters this one alone has a gradient
+        parameter.grad = None
+
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.register_post_accumulate_grad_hook(update)
+
+
 def _distance(name: str, depth: int) -> int:
     """Blocks between a parameter and the head."""
     block = re.search(r"blocks\.(\d+)\.", name)

@@ -85,6 +85,9 @@ def _build(
         display.say(f"LoRA of rank {config.lora}: {adapters.summary(model)}")
     model.to(world.device).train()
     shared = processes.share(model, world, config.engine)
+    optimizer = optimiser.build(model, config.optim, depth=config.model.depth)
+    if config.engine.optimizer_in_backward:
+        optimiser.in_backward(optimizer)
     weighted = config.optim.class_weights and config.task != "regression"
     return Session(
         config=config,
@@ -95,7 +98,7 @@ def _build(
         display=display,
         model=model,
         shared=shared,
-        optimizer=optimiser.build(model, config.optim, depth=config.model.depth),
+        optimizer=optimizer,
         weights=loss.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
         lacking=lacking,
         units=units,
@@ -154,7 +157,8 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
             total += each.detach().sum()
     if config.optim.clip_grad:
         nn.utils.clip_grad_norm_(session.model.parameters(), config.optim.clip_grad)
-    session.optimizer.step()
+    if not config.engine.optimizer_in_backward:
+        session.optimizer.step()
     return float(total)
 
 
