@@ -201,10 +201,25 @@ def test_the_cores_are_shared_by_the_processes_of_a_machine(data: Manifest, monk
     assert choose.settle(config, data, gpu=True).engine.workers == 3
 
 
-def test_half_precision_is_chosen_where_the_processor_has_it(data: Manifest) -> None:
+@pytest.mark.parametrize(
+    ("supported", "seconds", "expected"),
+    [(True, (1.0, 2.0), "bf16"), (True, (1.0, 1.2), "fp32"), (True, (2.0, 1.0), "fp32"), (False, (1.0, 2.0), "fp32")],
+)
+def test_half_precision_is_chosen_where_its_products_are_faster(
+    data: Manifest, monkeypatch: pytest.MonkeyPatch, supported: bool, seconds: tuple[float, float], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(choose, "_product_seconds", lambda model: seconds)
     config = made_trainings.config(engine={"precision": "auto"})
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    assert choose.settle(config, data, gpu=False).engine.precision == ("bf16" if fast else "fp32")
+    assert choose.settle(config, data, gpu=False).engine.precision == expected
+    named = made_trainings.config(engine={"precision": "bf16"})
+    assert choose.settle(named, data, gpu=False).engine.precision == "bf16"
+
+
+def test_products_of_both_precisions_are_timed() -> None:
+    half, full = choose._product_seconds(made_trainings.config().model)
+    assert 0 < half < 1 and 0 < full < 1
 
 
 def test_the_chosen_model_is_the_small_one_on_a_cpu_and_a_larger_one_on_a_gpu(data: Manifest) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,18 @@ def test_sharded_parameters_are_updated_in_the_backward_pass_but_copies_are_not(
 def expect_early_refusal(folder: Path, settings: TrainConfig, out: Path) -> None:
     with pytest.raises(ConfigError, match=r"DDP.*too late for optimizer_in_backward.*parallel fsdp"):
         made_trainings.run(made_trainings.table(folder), settings, out)
+
+
+def train_in_own_precision(folder: Path, settings: TrainConfig, out: Path) -> None:
+    own = replace(settings.engine, precision="bf16" if os.environ["RANK"] == "1" else "fp32")
+    made_trainings.run(made_trainings.table(folder), replace(settings, engine=own), out)
+
+
+def test_all_processes_compute_in_the_precision_that_the_first_one_chose(
+    data: Manifest, tmp_path: Path, alone: Path
+) -> None:
+    together(train_in_own_precision, 2, data.source, rich(), tmp_path / "run")
+    assert_alike(tmp_path / "run", alone)
 
 
 def test_sharded_drop_path_mixing_and_workers_resume_bit_for_bit_or_nearly(data: Manifest, tmp_path: Path) -> None:

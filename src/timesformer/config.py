@@ -154,9 +154,7 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         low, high = self.jitter
-        require(
-            1 <= low <= high, f"jitter is {self.jitter}; it must be two numbers of at least 1, the lower one first."
-        )
+        require(1 <= low <= high, f"jitter is {self.jitter}; it must be two numbers from 1 on, the lower one first.")
         for name, value in (("colour", self.colour), ("erase", self.erase)):
             require(0 <= value <= 1, f"{name} is {value}; it must lie between 0 and 1.")
         at_least(0, self, "rand_augment", "mixup", "cutmix")
@@ -233,8 +231,7 @@ class EngineConfig:
     checkpointing: int = 0
     """Blocks, from the first, computed again in the backward pass: less memory, up to a third more time; -1 is all."""
     optimizer_in_backward: bool = False
-    """Update each parameter as soon as its gradient is there, and drop the gradient: 4 bytes a parameter less. Not with
-    clip_grad or accumulate; of several processes, only with fsdp."""
+    """Update each parameter once its gradient is there, and drop it: less memory. Not with clip_grad, accumulate, DDP."""
     matmul: Literal["highest", "high", "medium"] = "highest"
     """Precision of float32 matrix products (torch.set_float32_matmul_precision): "high" allows TF32 on GPUs."""
     compile: bool = False
@@ -286,13 +283,6 @@ class TrainConfig:
             f"clips are {self.clip.frames} frames of {self.clip.size} px but the model is for {self.model.frames} "
             f"frames of {self.model.size} px; set model.frames, model.size and clip.frames, clip.size alike.",
         )
-        if self.engine.optimizer_in_backward:
-            for name, value, off in (("clip_grad", self.optim.clip_grad, 0), ("accumulate", self.optim.accumulate, 1)):
-                require(
-                    value == off,
-                    f"{name} is {value}, which needs all gradients at once; optimizer_in_backward keeps none: set "
-                    f"optim.{name} to {off}, or leave it out.",
-                )
         require(
             0 <= self.frozen_blocks <= self.model.depth,
             f"frozen_blocks is {self.frozen_blocks}; it must lie between 0 and the depth, {self.model.depth}.",

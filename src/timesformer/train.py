@@ -13,10 +13,9 @@ from timesformer.data import dataset
 from timesformer.data.dataset import Batch, Broken, TrainingClips
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
-from timesformer.training import adapters, processes, saving, session, stopping, tensorboard
+from timesformer.training import adapters, optimiser, processes, saving, session, stopping, tensorboard
 from timesformer.training.advice import advice
 from timesformer.training.display import Display
-from timesformer.training.optimiser import average, rate, set_rate
 from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, SaveError, State
 from timesformer.training.session import Session
@@ -50,6 +49,9 @@ def train(
     """
     alone = not processes.launched()
     with processes.joined() as world, stopping.noted(show=world.first, insist=alone) as caught:
+        # chosen by measuring, which may end differently on every machine
+        precision = world.collect(config.engine.precision)[0]
+        config = replace(config, engine=replace(config.engine, precision=precision))
         run = RunFolder(out)
         display = display or Display(show=world.first)
         _check(manifest, config, world)
@@ -101,11 +103,11 @@ def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]
             before = time.monotonic()
             batch = next(stream)
             state.waited += time.monotonic() - before
-            lr = rate(state.done, steps=steps, per_epoch=per_epoch, optim=optim)
-            set_rate(current.optimizer, lr)
+            lr = optimiser.rate(state.done, steps=steps, per_epoch=per_epoch, optim=optim)
+            optimiser.set_rate(current.optimizer, lr)
             loss = session.step(current, batch, expected=plan[state.done % per_epoch], number=state.done)
             if state.average:
-                average(state.average, current.model.parameters(), decay=optim.ema, step=state.done)
+                optimiser.average(state.average, current.model.parameters(), decay=optim.ema, step=state.done)
             _count(state, batch, loss)
             state.seconds += time.monotonic() - before
             speed = (state.done - len(state.rows) * per_epoch) * plan[0] / state.seconds
@@ -172,7 +174,7 @@ def _training_row(current: Session, state: State, per_epoch: int) -> Row:
     return {
         "epoch": float(len(state.rows) + 1),
         "step": float(state.done),
-        "lr": rate(state.done - 1, steps=per_epoch * optim.epochs, per_epoch=per_epoch, optim=optim),
+        "lr": optimiser.rate(state.done - 1, steps=per_epoch * optim.epochs, per_epoch=per_epoch, optim=optim),
         "clips_per_second": clips / seconds,
         "waited": state.waited / seconds,
         "train_loss": loss / max(clips, 1),
@@ -235,11 +237,7 @@ def _check(manifest: Manifest, config: TrainConfig, world: World) -> None:
             f"the config is for {config.task} with {config.model.classes} outputs, but {manifest.source} was read for "
             f"{manifest.task} and has {len(manifest.labels)}; make task and model.classes agree with the data."
         )
-    if config.engine.optimizer_in_backward and world.size > 1 and config.engine.parallel == "ddp":
-        raise ConfigError(
-            "with DDP, gradients are averaged after they are there, too late for optimizer_in_backward; leave it out, or "
-            "use --engine.parallel fsdp."
-        )
+    optimiser.check_in_backward(config, copies=world.size > 1 and config.engine.parallel == "ddp")
     adapters.check(config.lora)
     if config.engine.tensorboard:
         tensorboard.check()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from timesformer.config import ConfigError, OptimConfig
+from timesformer.config import ConfigError, OptimConfig, TrainConfig, require
 
 EMBEDDINGS = ("class_token", "position", "time")
 
@@ -39,6 +39,24 @@ def build(model: nn.Module, optim: OptimConfig, *, depth: int) -> torch.optim.Op
     if optim.optimizer == "sgd":
         return torch.optim.SGD(parts, lr=optim.lr, momentum=optim.momentum, nesterov=optim.momentum > 0)
     return torch.optim.AdamW(parts, lr=optim.lr, betas=(optim.momentum, 0.98), fused=True)
+
+
+def check_in_backward(config: TrainConfig, *, copies: bool) -> None:
+    """Raise ConfigError for settings that :func:`in_backward` can't meet; ``copies`` are those of DDP."""
+    if not config.engine.optimizer_in_backward:
+        return
+    for name, off in (("clip_grad", 0), ("accumulate", 1)):
+        given = getattr(config.optim, name)
+        require(
+            given == off,
+            f"{name} is {given}, which needs all gradients at once, and optimizer_in_backward keeps none: set "
+            f"--optim.{name.replace('_', '-')} {off}, or leave it out.",
+        )
+    require(
+        not copies,
+        "with DDP, gradients are averaged after they are there: too late for optimizer_in_backward; leave it out, or "
+        "use --engine.parallel fsdp.",
+    )
 
 
 def in_backward(optimizer: torch.optim.Optimizer) -> None:
