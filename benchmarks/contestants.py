@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from timesformer.config import ModelConfig
 from timesformer.model.transformer import TimeSformer
+from timesformer.training import optimiser
 
 Library = Literal["ours", "transformers"]
 Precision = Literal["fp32", "bf16"]
@@ -38,13 +39,23 @@ class Contestant:
         self.optimizer.step()
 
 
-def build(library: Library, config: ModelConfig, *, device: torch.device, checkpointing: bool = False) -> Contestant:
-    """A library's model of this shape on a device, with random weights."""
+def build(
+    library: Library,
+    config: ModelConfig,
+    *,
+    device: torch.device,
+    checkpointing: bool = False,
+    in_backward: bool = False,
+) -> Contestant:
+    """A library's model of this shape on a device, with random weights; ours may update in the backward pass."""
     torch.manual_seed(0)
     if library == "ours":
         model: nn.Module = TimeSformer(config, checkpointing=-1 if checkpointing else 0)
         model.to(device).train()
-        return Contestant(model, model, _adamw(model))
+        ours = Contestant(model, model, _adamw(model))
+        if in_backward:
+            optimiser.in_backward(ours.optimizer)
+        return ours
     model = _theirs(config)
     if checkpointing:
         model.gradient_checkpointing_enable()

@@ -231,7 +231,7 @@ class EngineConfig:
     checkpointing: int = 0
     """Blocks, from the first, computed again in the backward pass: less memory, up to a third more time; -1 is all."""
     optimizer_in_backward: bool = False
-    """Update each parameter once its gradient is there, and drop it: less memory. Not with clip_grad, accumulate, DDP."""
+    """Update each parameter once its gradient is there and drop that: less memory; no clip_grad, accumulate or DDP."""
     matmul: Literal["highest", "high", "medium"] = "highest"
     """Precision of float32 matrix products (torch.set_float32_matmul_precision): "high" allows TF32 on GPUs."""
     compile: bool = False
