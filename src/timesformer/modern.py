@@ -96,7 +96,7 @@ MODERN = (
         description=_OWN_DATA,
         command="timesformer train DATA --recipe finetune-1gpu --init k400-base",
         hardware="1 GPU with 16 GB",
-        cost="1.2e15 operations per 1,000 clips and epoch (derived)",
+        cost="1.2e12 operations per clip (derived)",
         result="none published; depends on the data",
     ),
     Recipe(
@@ -109,7 +109,7 @@ MODERN = (
         description=f"{_OWN_DATA} As finetune-1gpu, in less memory: blocks are recomputed, two clips at a time.",
         command="timesformer train DATA --recipe finetune-small-gpu --init k400-base",
         hardware="1 GPU with 6 GB",
-        cost="1.6e15 operations per 1,000 clips and epoch (derived)",
+        cost="1.6e12 operations per clip (derived)",
         result="none published; meant to match finetune-1gpu",
     ),
     Recipe(
@@ -126,7 +126,7 @@ MODERN = (
         description=f"{_OWN_DATA} As finetune-small-gpu at high resolution: 16 frames of 448 px, one clip at a time.",
         command="timesformer train DATA --recipe finetune-hr-small-gpu --init k400-hr",
         hardware="1 GPU with 6 GB",
-        cost="1.4e16 operations per 1,000 clips and epoch (derived)",
+        cost="1.4e13 operations per clip (derived)",
         result="none published; depends on the data",
     ),
     Recipe(
@@ -135,8 +135,8 @@ MODERN = (
         description=f"Few clips of your own, from nothing. {_PICKED}. {_FOUND}",
         command="timesformer train DATA",
         hardware="1 CPU of any kind",
-        cost="500 to 1,000 steps of 16 clips, 4 to 14 minutes on one busy core (measured on 48 to 326 clips)",
-        result="53.3 % top-1 on gestures10, 82.6 % on tankwagon, 100.0 % on weizmann4 (measured over 3 seeds; the "
+        cost="4 to 14 minutes on one core (measured on 48 to 326 clips: 500 to 1,000 steps of 16 clips)",
+        result="53.3 % top-1 (gestures10; 82.6 % on tankwagon, 100.0 % on weizmann4; measured over 3 seeds; the "
         "largest classes have 15.9 %, 70.7 % and 25.0 %)",
     ),
     Recipe(
@@ -145,7 +145,7 @@ MODERN = (
         description="As small-scratch-cpu where there is a GPU: wider, deeper, 16 frames of 64 px, more steps.",
         command="timesformer train DATA",
         hardware="1 GPU with 4 GB",
-        cost="2.5e13 operations per 1,000 clips and epoch (derived)",
+        cost="2.5e10 operations per clip (derived)",
         result="none published; not measured",
     ),
     Recipe(
@@ -156,7 +156,7 @@ MODERN = (
         "narrower than 384.",
         command="timesformer train DATA --init k400-base",
         hardware="1 GPU with 24 GB",
-        cost="1.2e15 operations per 1,000 clips and epoch (derived)",
+        cost="1.2e12 operations per clip (derived)",
         result="none published; depends on the data and the weights",
     ),
 )

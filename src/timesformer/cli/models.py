@@ -170,7 +170,9 @@ def recipes(name: tyro.conf.Positional[str] = "") -> int:
     if name:
         found = table.recipe(name)
         for title in ("description", "command", "hardware", "cost", "result"):
-            print(f"# {title}: {getattr(found, title)}")
+            text = f"# {title}: {getattr(found, title)}"
+            # a command stays in one line, to be copied
+            print(text if title == "command" else textwrap.fill(text, 100, subsequent_indent="#   "))
         print(configfile.to_toml(found.config))
         return 0
     for entry in table.RECIPES.values():

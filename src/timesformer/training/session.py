@@ -112,7 +112,7 @@ def _restored(session: Session, saved: Saved) -> State:
     if state.data != new.data:
         raise DataError(
             f"the training videos of {session.manifest.source} are not those that the run in {session.run.path} began "
-            "with; restore them, or start another run from its weights (--init)."
+            "with, or lie in other shards; restore them, or start another run from its weights (--init)."
         )
     if parts:
         state.average = new.average
