@@ -218,3 +218,9 @@ def test_a_report_says_every_change_and_folds_alike_blocks() -> None:
         "  resized: embedding.position [1, 5, 8] -> [1, 10, 8], nearest in 2-D",
         "  note: no cfg",
     ]
+
+
+def test_what_hinders_writing_is_told_from_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WeightsError, match="name a place where files can be made"):
+        save(tiny(), tmp_path / "file" / "model.safetensors")

@@ -103,7 +103,9 @@ def whole(target: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(target)
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{target} could not be written ({error}); is there room on the disk?") from error
+        refused = isinstance(error, (FileExistsError, NotADirectoryError, PermissionError))
+        remedy = "name a place where files can be made." if refused else "is there room on the disk?"
+        raise WeightsError(f"{target} could not be written ({error}); {remedy}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
