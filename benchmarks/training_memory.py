@@ -1,6 +1,6 @@
 """Peak memory of one training step, ours against transformers', plain, checkpointed, in float32 and in bfloat16.
 
-    python benchmarks/training_memory.py [--device cuda] [--shapes base hr long] [--depth 12] [--limit 14]
+    python benchmarks/training_memory.py [--device cuda] [--shapes base hr long] [--limit 14]
 
 One clip through ViT-B with divided attention: base is 8 frames of 224 px, hr 16 of 448, long 96 of 224 (the paper's
 TimeSformer, -HR and -L). Every measurement has a process of its own. It makes the optimiser's state, then takes one
@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -137,12 +138,12 @@ def run(case: Case, *, device: str, limit: float) -> Peak:
     return Peak(expected / 1e9, peak / 1e9, seconds)
 
 
-def cases(shapes: list[str], depth: int) -> list[Case]:
+def cases(shapes: list[str], precisions: Sequence[Precision], depth: int) -> list[Case]:
     """Both libraries, both precisions, plain and checkpointed; ours with updates in the backward pass, too."""
     return [
         Case(shape, library, precision, checkpointing, in_backward, depth)
         for shape in shapes
-        for precision in ("fp32", "bf16")
+        for precision in precisions
         for checkpointing in (False, True)
         for library, in_backward in (("ours", True), ("ours", False), ("transformers", False))
     ]
@@ -164,7 +165,7 @@ def row(case: Case, found: dict[Case, Peak]) -> str:
     if case.library == "ours":
         theirs = replace(case, library="transformers", in_backward=False)
         plain = replace(case, precision="fp32", checkpointing=False, in_backward=False)
-        cells += [share(peak, found[theirs]), share(peak, found[plain])]
+        cells += [share(peak, found[theirs]), share(peak, found[plain]) if plain in found else ""]
     else:
         cells += ["", ""]
     return "| " + " | ".join(cells) + " |"
@@ -176,11 +177,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"])
     parser.add_argument("--depth", type=int, default=12)
     parser.add_argument("--limit", type=float, default=round(0.6 * memory, 1), help="GB that a process may take")
     given = parser.parse_args()
     found = {}
-    for case in cases(given.shapes, given.depth):
+    for case in cases(given.shapes, given.precisions, given.depth):
         found[case] = run(case, device=given.device, limit=given.limit)
         print(case, found[case], flush=True)
     print("\n| shape | library | precision | blocks | peak GB | estimate GB | of transformers | of our plain fp32 |")

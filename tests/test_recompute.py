@@ -17,9 +17,12 @@ from timesformer.model.schemes import Grid
 from timesformer.model.transformer import TimeSformer
 
 
-@pytest.fixture(autouse=True)
-def every_tensor_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[False, True], ids=["whole", "pieces"])
+def every_tensor_is_worth_it(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recompute, "SMALL", 0)
+    if request.param:
+        monkeypatch.setattr(recompute, "PIECE", {"cpu": 20, "cuda": 20})
+        monkeypatch.setattr(recompute, "WORTH", 2)
 
 
 def layers(dtype: torch.dtype = torch.float64) -> tuple[nn.LayerNorm, nn.Linear]:
@@ -50,11 +53,47 @@ def test_linears_equal_the_plain_expressions_under_autocast_and_without(half: bo
     ]
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         for ours, plain, modules in pairs:
-            assert torch.equal(ours(tokens), plain(tokens)) and ours(tokens).dtype is plain(tokens).dtype
+            torch.testing.assert_close(ours(tokens), plain(tokens), rtol=1e-6, atol=1e-6)
             found, expected = gradients(ours, tokens, *modules), gradients(plain, tokens, *modules)
             for one, other in zip(found, expected, strict=True):
                 assert one.dtype is other.dtype
                 torch.testing.assert_close(one, other, rtol=2e-2 if half else 1e-5, atol=2e-2 if half else 1e-5)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("name", ["divided", "joint", "axial"])
+def test_a_checkpointed_model_has_the_gradients_of_a_plain_one(name: str, half: bool) -> None:
+    config = replace(reference.VARIANTS[name], drop_path=0.5)
+    clips, found = torch.randn(2, 4, 3, 16, 24), []
+    for checkpointing in (0, -1):
+        model = TimeSformer(config, checkpointing=checkpointing)
+        reference.randomise(model)
+        model.embedding.patch.weight.requires_grad_(False)  # parts may be frozen
+        model.blocks[0].mlp[2].weight.requires_grad_(False)
+        torch.manual_seed(3)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = model.train()(clips)
+        values = [value for value in model.parameters() if value.requires_grad]
+        found.append([logits, *torch.autograd.grad(logits.float().logsumexp(-1).sum(), values, allow_unused=True)])
+    for plain, again in zip(*found, strict=True):
+        assert (plain is None) == (again is None)
+        if plain is not None:
+            torch.testing.assert_close(again, plain, rtol=5e-2 if half else 1e-5, atol=5e-2 if half else 1e-5)
+
+
+def test_a_checkpointed_block_runs_its_mlp_once_and_keeps_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    products: list[int] = []
+    linear, model = F.linear, TimeSformer(replace(reference.VARIANTS["divided"], drop_path=0.0), checkpointing=-1)
+
+    def counted(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        products.append(weight.shape[1])
+        return linear(tokens, weight, bias)
+
+    monkeypatch.setattr(F, "linear", counted)
+    monkeypatch.setattr(recompute, "PIECE", {"cpu": 2**40, "cuda": 2**40})
+    hidden = model.blocks[0].mlp[2].in_features
+    model.train()(torch.randn(1, 4, 3, 16, 24)).sum().backward()
+    assert products.count(hidden) == len(model.blocks)  # the second linear of each MLP
 
 
 def test_only_what_went_in_is_kept() -> None:

@@ -1,5 +1,7 @@
 """Attention over groups of tokens: fused for speed, with explicit weights where a picture needs them."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,11 +70,11 @@ class GroupAttention(nn.Module):
         ``keep`` is stochastic depth's factor for each group, (b, groups); None keeps all. ``class_only`` asks for the
         residuals of class tokens alone, (b, classes, d), in a step without extra linear that they take part in.
         """
-        query, key, value = self._regroup(tokens, grid)
-        query = query[..., :1, :] if class_only else query
+        grouped = self._regroup(tokens, grid)
         # Two linears in a row are one linear: less work and memory once there are more tokens than outputs.
-        joined = self.training and query.numel() > self.proj.weight.numel() and recompute.known(self.proj, self.extra)
-        residual = self._project(query, key, value, joined=joined)
+        queries = grouped.shape[:2].numel() * (1 if class_only else grouped.shape[2])
+        joined = self.training and queries > len(self.proj.weight) and recompute.known(self.proj, self.extra)
+        residual = self._project(grouped, joined=joined, class_only=class_only)
         if keep is not None:  # a dropped group drops its bias, too
             residual = residual * keep[..., None, None]
         residual = self._gather(residual, grid)
@@ -86,28 +88,36 @@ class GroupAttention(nn.Module):
 
         Where the class token takes part it is the first key, and the first query unless the step only reads it.
         """
-        query, key, _ = self._regroup(tokens, grid)
+        query, key, _ = self._split(self._regroup(tokens, grid), class_only=False)
         return _weights(query, key)
 
-    def _regroup(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values by group: each (b, groups, heads, n, d / heads)."""
+    def _regroup(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Queries, keys and values of each group's tokens side by side: (b, groups, n, 3d)."""
         lead = tokens.shape[1] - grid.tokens
         role = self.step.class_token
         qkv = recompute.norm_linear(tokens[:, lead:] if role == "out" else tokens, self.norm, self.qkv)
         if role == "out":
-            grouped = schemes.group(qkv, self.step, grid)
-        elif lead == 1 and schemes.group_count(self.step, grid) == 1:
-            grouped = qkv[:, None]
-        else:
-            patches = schemes.group(qkv[:, lead:], self.step, grid)
-            # (b, groups, 1, 3d): the one class token copied to each group, or each group's own
-            first = qkv[:, :lead, None] if role == "own" else qkv[:, None, :1].expand(-1, patches.shape[1], -1, -1)
-            grouped = torch.cat([first, patches], dim=2)
-        query, key, value = grouped.unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
-        return (query[..., 1:, :] if role == "key" else query), key, value
+            return schemes.group(qkv, self.step, grid)
+        if lead == 1 and schemes.group_count(self.step, grid) == 1:
+            return qkv[:, None]
+        patches = schemes.group(qkv[:, lead:], self.step, grid)
+        # (b, groups, 1, 3d): the one class token copied to each group, or each group's own
+        first = qkv[:, :lead, None] if role == "own" else qkv[:, None, :1].expand(-1, patches.shape[1], -1, -1)
+        return torch.cat([first, patches], dim=2)
 
-    def _project(self, query: Tensor, key: Tensor, value: Tensor, *, joined: bool) -> Tensor:
-        """Attention and output projection, and the extra linear's weight if ``joined``: (b, groups, n, d)."""
+    def _split(self, grouped: Tensor, *, class_only: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values by head: (b, groups, n, 3d) -> three (b, groups, heads, n, d / heads)."""
+        query, key, value = grouped.unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        if self.step.class_token == "key":
+            return query[..., 1:, :], key, value
+        return (query[..., :1, :] if class_only else query), key, value
+
+    def _project(self, grouped: Tensor, *, joined: bool, class_only: bool) -> Tensor:
+        """Attention and output projection, and the extra linear's weight if ``joined``.
+
+        (b, groups, n, 3d) -> (b, groups, queries, d)
+        """
+        query, key, value = self._split(grouped, class_only=class_only)
         attend = _weighted if _explicit(query, key) else _fused
         if not recompute.known(self.proj):
             return self.proj(attend(query, key, value))
@@ -116,8 +126,14 @@ class GroupAttention(nn.Module):
         if joined and self.extra is not None:
             weight, bias = self.extra.weight @ weight, self.extra.weight @ bias
         if attend is _weighted:
-            return recompute.linear(attend, query, key, value, weight=weight, bias=bias)
+            room = 2 * self.heads * query.shape[-2] * key.shape[-2] + grouped.shape[2:].numel()
+            again = partial(self._attended, class_only=class_only)
+            return recompute.linear(again, grouped, weight=weight, bias=bias, room=room)
         return F.linear(attend(query, key, value), weight, bias)
+
+    def _attended(self, grouped: Tensor, *, class_only: bool) -> Tensor:
+        """Explicit attention: (b, groups, n, 3d) -> (b, groups, queries, d)."""
+        return _weighted(*self._split(grouped, class_only=class_only))
 
     def _gather(self, grouped: Tensor, grid: Grid) -> Tensor:
         """Back to one sequence: (b, groups, n, d) -> (b, classes + t*h*w, d), shared class tokens averaged.

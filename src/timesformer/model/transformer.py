@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from timesformer.config import ModelConfig
 from timesformer.model import recompute, schemes, start
@@ -30,10 +29,11 @@ class Block(nn.Module):
         hidden = int(config.width * config.mlp_ratio)
         self.mlp = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width))
 
-    def forward(self, tokens: Tensor, grid: Grid, class_only: bool = False) -> Tensor:
+    def forward(self, tokens: Tensor, grid: Grid, class_only: bool = False, checkpointed: bool = False) -> Tensor:
         """(b, classes + t*h*w, d) -> the same shape, or (b, classes, d) if ``class_only``.
 
-        That spares queries, output projection and MLP of patches that nothing looks at any more.
+        That spares queries, output projection and MLP of patches that nothing looks at any more. ``checkpointed`` says
+        that the block is one that runs again in the backward pass.
         """
         before, last = tokens, len(self.steps) - 1
         for number, step in enumerate(self.steps.values()):
@@ -41,9 +41,7 @@ class Block(nn.Module):
             keep = self._keep(tokens, schemes.group_count(step.step, grid))  # type: ignore[arg-type]
             residual = step(before if self.parallel else tokens, grid, keep, class_only=only)
             tokens = (tokens[:, : -grid.tokens] if only else tokens) + residual
-        widen, activation, narrow = self.mlp
-        hidden = recompute.norm_linear(tokens, self.norm, widen)  # type: ignore[arg-type]
-        residual = recompute.activation_linear(hidden, activation, narrow)  # type: ignore[arg-type]
+        residual = recompute.mlp(tokens, self.norm, self.mlp, ends_part=checkpointed)
         keep = self._keep(tokens, 1)
         return tokens + (residual if keep is None else residual * keep[..., None])
 
@@ -97,7 +95,7 @@ class TimeSformer(nn.Module):
         again = len(self.blocks) if self.checkpointing < 0 else self.checkpointing
         for number, block in enumerate(self.blocks):
             if number < again and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, grid, block is last, use_reentrant=False)
+                tokens = recompute.checkpointed(block, tokens, grid, block is last, True)
             else:
                 tokens = block(tokens, grid, block is last)
         return self.norm(tokens[:, : self.embedding.class_tokens(grid)].mean(dim=1))
