@@ -155,6 +155,7 @@ def cost(
         print(f"keys per query      {keys:,} ({step})")
     print(f"training memory     {found.activations / 2**30:.2f} GiB of activations per clip (estimate)")
     print(f"  recomputing       {found.checkpointed / 2**30:.2f} GiB, with --engine.checkpointing -1")
+    print(f"  beside them       {16 * found.parameters / 2**30:.2f} GiB of weights, gradients and AdamW's state")
     return 0
 
 

@@ -44,12 +44,13 @@ def cost(
     block = _block_activations(config, grid, precision=precision)
     ends = schemes.ends_with_class_tokens(config)
     last = _block_activations(config, grid, precision=precision, class_only=ends)
+    again = _block_activations(config, grid, precision=precision, keeps_hidden=False)
     return Cost(
         parameters=parameters(config),
         multiply_adds=multiply_adds(config, frames=frames, size=size),
         keys=keys_per_query(config, frames=frames, size=size),
         activations=4 * pixels + (config.depth - 1) * block + last,
-        checkpointed=4 * pixels + config.depth * 4 * tokens + block,
+        checkpointed=4 * pixels + config.depth * 4 * tokens + again,
     )
 
 
@@ -126,17 +127,22 @@ def _outputs(step: Step, config: ModelConfig, grid: Grid) -> int:
 
 
 def _block_activations(
-    config: ModelConfig, grid: Grid, *, precision: Literal["fp32", "bf16"], class_only: bool = False
+    config: ModelConfig,
+    grid: Grid,
+    *,
+    precision: Literal["fp32", "bf16"],
+    class_only: bool = False,
+    keeps_hidden: bool = True,
 ) -> int:
     """Bytes that each block keeps of one clip for the backward pass.
 
     Per step, in units of tokens x width: its input, and queries, keys, values and attended values of every group; the
     extra linear's input only where it is not multiplied into the output projection. Then the MLP's input and hidden
     values; what norms, softmax and GELU make is computed again. Fused attention keeps one more number per query and
-    head. With ``class_only`` the last step's queries and the MLP are those of class tokens. An estimate: stochastic
-    depth's factors and an allocator's gaps are left out. So is what doesn't grow with the batch: weights, gradients
-    and the optimiser's state, 16 bytes per parameter with AdamW and 18 with bfloat16 autocast. Under autocast all but
-    the tokens between steps are half as large.
+    head. With ``class_only`` the last step's queries and the MLP are those of class tokens; a block that is recomputed
+    has no hidden values to keep. An estimate: stochastic depth's factors and an allocator's gaps are left out. So is
+    what doesn't grow with the batch: weights, gradients and the optimiser's state, 16 bytes per parameter with AdamW.
+    Under autocast all but the tokens between steps are half as large.
     """
     value = 4 if precision == "fp32" else 2
     width, tokens = config.width, _tokens(config, grid)
@@ -149,4 +155,4 @@ def _block_activations(
         if schemes.has_extra(step, config) and outputs <= width:
             block += value * width * outputs
     ends = tokens - grid.tokens if class_only else tokens
-    return block + ends * (4 * width + value * int(width * config.mlp_ratio))
+    return block + ends * (4 * width + value * int(width * config.mlp_ratio) * keeps_hidden)

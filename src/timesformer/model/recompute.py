@@ -132,10 +132,16 @@ class _Linear(torch.autograd.Function):
         weight, bias = (_cast(value, ctx.arithmetic) for value in (weight, bias))
         if unseen:
             return weight.new_empty(*sources[0].shape[:-1], len(weight))
-        made = [
-            F.linear(cheap(*some).to(weight.dtype), weight, bias) for some in _pieces(sources, split=split, room=room)
-        ]
-        return made[0] if len(made) == 1 else torch.cat(made, dim=1)
+        pieces, made, start = _pieces(sources, split=split, room=room), torch.empty(0), 0
+        for some in pieces:
+            part = F.linear(cheap(*some).to(weight.dtype), weight, bias)
+            if len(pieces) == 1:
+                return part
+            if start == 0:
+                made = part.new_empty(part.shape[0], sources[0].shape[1], *part.shape[2:])
+            made[:, start : start + part.shape[1]] = part
+            start += part.shape[1]
+        return made
 
     @staticmethod
     @once_differentiable
