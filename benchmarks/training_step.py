@@ -1,11 +1,12 @@
 """Time of one training step, ours against transformers', by turns in one process.
 
-    python benchmarks/training_step.py [--device cuda] [--pairs 5] [--batch 1] [--depth 12]
+    python benchmarks/training_step.py [--device cuda] [--pairs 5] [--batch 1] [--compile]
 
 Three settings: float32 as torch starts; float32 with `torch.set_float32_matmul_precision("medium")`; bfloat16 autocast
 with it, transformers' fastest. Each pair is one step of each library, so a busy machine slows both; the ratio is the
 median over the pairs. Beside it stands the rate of a large matrix product in the same setting, and the share of it
-that a step reaches, counting three forward passes of multiply-adds. Ends in one JSON line.
+that a step reaches, counting three forward passes of multiply-adds. ``--compile`` compiles ours, as --engine.compile
+does; the first step, which is not timed, then takes minutes. Ends in one JSON line.
 """
 
 import argparse
@@ -114,10 +115,13 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     for name, default in (("pairs", 5), ("batch", 1), ("depth", 12), ("frames", 8), ("size", 224)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--compile", action="store_true")
     given = parser.parse_args()
     device = torch.device(given.device)
     config = ModelConfig(frames=given.frames, size=given.size, depth=given.depth, drop_path=0.0)
     ours, theirs = (contestants.build(library, config, device=device) for library in ("ours", "transformers"))
+    if given.compile:
+        ours.model.compile()
     batch = contestants.clips_for(config, batch=given.batch, device=device)
     work = 3 * given.batch * cost.multiply_adds(config)
     results = []
