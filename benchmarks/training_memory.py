@@ -1,6 +1,6 @@
 """Peak memory of one training step, ours against transformers', plain, checkpointed, in float32 and in bfloat16.
 
-    python benchmarks/training_memory.py [--device cuda] [--shapes base hr long] [--limit 14]
+    python benchmarks/training_memory.py [--device cuda] [--shapes base hr long] [--precisions fp32 bf16] [--limit 14]
 
 One clip through ViT-B with divided attention: base is 8 frames of 224 px, hr 16 of 448, long 96 of 224 (the paper's
 TimeSformer, -HR and -L). Every measurement has a process of its own. It makes the optimiser's state, then takes one

@@ -53,7 +53,8 @@ def test_linears_equal_the_plain_expressions_under_autocast_and_without(half: bo
     ]
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         for ours, plain, modules in pairs:
-            torch.testing.assert_close(ours(tokens), plain(tokens), rtol=1e-6, atol=1e-6)
+            rounding = 0 if recompute.WORTH > 2 else 1e-6  # whole, it is the same product
+            torch.testing.assert_close(ours(tokens), plain(tokens), rtol=rounding, atol=rounding)
             found, expected = gradients(ours, tokens, *modules), gradients(plain, tokens, *modules)
             for one, other in zip(found, expected, strict=True):
                 assert one.dtype is other.dtype
