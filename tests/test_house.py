@@ -17,6 +17,7 @@ FLOORS = {
     "modern": 0,
     "recipes": 0,
     "model": 1,
+    "machine": 2,
     "video": 2,
     "data": 3,
     "weights": 3,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from timesformer import metrics
+from timesformer import machine, metrics
 from timesformer.config import ClipConfig, Task, require
 from timesformer.data.items import Item
 from timesformer.metrics import Fusion
@@ -183,7 +183,7 @@ def _loader(videos: _Videos, *, pin: bool) -> DataLoader[_Views]:
     # All views of a whole video may be many: one video at a time then
     together = 1 if scoring.placement == "whole" else max(scoring.batch // (scoring.clips * scoring.crops), 1)
     if workers < 0:
-        cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        cores = machine.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         workers = min(max(cores, 1), math.ceil(len(videos) / together))
     return DataLoader(
         videos,

@@ -1,7 +1,6 @@
 """Training clips in batches, each a pure function of the seed, the epoch and its place: any run can be resumed."""
 
 import hashlib
-import os
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from timesformer import machine
 from timesformer.config import TrainConfig
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
@@ -227,7 +227,7 @@ def decode_all(
 
     decoded: list[Video | Broken] = []
     # Warnings are caught here because the way they are caught is shared by all threads
-    with noting_damage() as notes, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with noting_damage() as notes, ThreadPoolExecutor(machine.cores()) as threads:
         try:
             for video in threads.map(one, items):
                 decoded.append(video)

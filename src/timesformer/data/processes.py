@@ -3,7 +3,6 @@
 A process pool of the standard library can't say which file a decoder crashed on, and it stops at the first crash.
 """
 
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import torch
+
+from timesformer import machine
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -48,7 +49,7 @@ def each(
     if processes == 0:
         yield from enumerate(map(work, jobs))
         return
-    count = min(len(os.sched_getaffinity(0)) if processes is None else processes, len(jobs))
+    count = min(machine.cores() if processes is None else processes, len(jobs))
     waiting = deque(range(len(jobs)))
     workers = dict(_start(work) for _ in range(count))
     try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from timesformer import machine
 from timesformer.config import ClipConfig, ModelConfig, OptimConfig, TrainConfig
 from timesformer.data.dataset import short_side
 from timesformer.data.items import Item, counted
@@ -131,7 +132,7 @@ def settle(config: TrainConfig, manifest: Manifest, *, gpu: bool) -> TrainConfig
     if engine.cache == "auto":
         engine = replace(engine, cache="on" if _fits(config, manifest) else "off")
     if engine.workers < 0:
-        cores = len(os.sched_getaffinity(0)) // _processes()
+        cores = machine.cores() // _processes()
         # Without a GPU the model itself keeps the cores busy; cached frames need little work beside it
         engine = replace(engine, workers=0 if engine.cache == "on" and not gpu else max(cores - 1, 1))
     return replace(config, engine=engine)
@@ -244,8 +245,7 @@ def _fits(config: TrainConfig, manifest: Manifest) -> bool:
         return False
     side = min(short_side(config) or seen.short_side, seen.short_side)
     needed = len(manifest.of("train")) * seen.frames * 3 * side * side * seen.aspect
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return needed * _processes() < memory / 8
+    return needed * _processes() < machine.memory() / 8
 
 
 def _processes() -> int:

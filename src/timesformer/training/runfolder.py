@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import pickle
 import shutil
 import time
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from timesformer import charts, configfile
+from timesformer import charts, configfile, machine
 from timesformer.config import ConfigError, TrainConfig
 
 PICKLE_ERRORS = (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
@@ -35,8 +34,8 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        with partial.open("r+b") as file:
+            machine.sync(file.fileno())
         partial.replace(path)
     except (OSError, RuntimeError) as error:
         raise SaveError(

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from timesformer import machine
 from timesformer.config import ClipConfig, ModelConfig, Task
 from timesformer.model.transformer import TimeSformer
 from timesformer.weights import metadata
@@ -99,8 +100,8 @@ def whole(target: Path) -> Iterator[Path]:
         rights = partial.stat().st_mode
         yield partial
         partial.chmod(rights)  # safetensors makes files that only their owner can read
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        with partial.open("r+b") as file:
+            machine.sync(file.fileno())
         partial.replace(target)
     except (OSError, RuntimeError, SafetensorError) as error:
         refused = isinstance(error, (FileExistsError, NotADirectoryError, PermissionError))

@@ -1,0 +1,71 @@
+"""What this machine has and can do: cores, memory and the ways of writing that not every system knows.
+
+The one place that asks. Linux, macOS and Windows answer through different functions, and some of them lack some.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+UNKNOWN_MEMORY = 8 * 2**30
+"""Bytes assumed where the system does not say how much memory it has."""
+UNLIMITED = 2**60
+"""Bytes from which a limit is none: cgroup v1 writes a number near 2**63 for "no limit"."""
+CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Files that hold a container's memory limit, of cgroup v2 and v1."""
+
+
+def cores() -> int:
+    """Number of processor cores that this process may use; at least 1."""
+    with suppress(AttributeError, OSError):
+        return max(len(os.sched_getaffinity(0)), 1)
+    return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or the container's limit where it is smaller."""
+    return min(_installed(), _limit())
+
+
+def sync(descriptor: int) -> None:
+    """Write a file's bytes through to the disk where the system can; Windows refuses it for files open for reading."""
+    with suppress(AttributeError, PermissionError):
+        os.fsync(descriptor)
+
+
+def _installed() -> int:
+    """Bytes of memory in the machine."""
+    with suppress(AttributeError, OSError, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return _installed_on_windows() or UNKNOWN_MEMORY
+
+
+def _installed_on_windows() -> int:
+    """Bytes of memory as Windows tells them; 0 elsewhere."""
+    import ctypes
+
+    library = getattr(ctypes, "windll", None)
+    if library is None:
+        return 0
+
+    class Status(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *((name, ctypes.c_ulonglong) for name in ("total", "free", "pages", "b", "c", "d", "e")),
+        )
+
+    status = Status(length=ctypes.sizeof(Status))
+    return int(status.total) if library.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)) else 0
+
+
+def _limit() -> int:
+    """The smallest memory limit of the container that this process runs in."""
+    limits = [UNLIMITED]
+    for file in CGROUP_LIMITS:
+        with suppress(OSError, ValueError):
+            limits.append(int(file.read_text()))
+    return min(limit for limit in limits if limit > 0)
