@@ -23,7 +23,8 @@ def model(config: ModelConfig, dtype: torch.dtype = torch.float32) -> TimeSforme
 
 
 def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found.cpu().double() - expected.double()).norm() / expected.double().norm())
+    found, expected = found.detach().cpu().double(), expected.detach().double()
+    return float((found - expected).norm() / expected.norm())
 
 
 @pytest.mark.parametrize("name", reference.VARIANTS)
