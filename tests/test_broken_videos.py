@@ -1,6 +1,8 @@
 import pickle
 import random
+import re
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -8,7 +10,7 @@ import pytest
 
 from tests.made_videos import numbers_of, write, write_images, write_sound
 from tests.test_reader import ODD, write_moving
-from timesformer.video.reader import DamagedVideoWarning, VideoError, count_decodable, info, read
+from timesformer.video.reader import DamagedVideoWarning, VideoError, count_decodable, info, read, read_noted
 
 
 def packets_of(path: Path) -> list[tuple[int, int]]:
@@ -129,9 +131,24 @@ def test_a_frame_broken_in_the_middle_is_replaced_by_the_nearest_and_named(
 
 def test_a_video_whose_first_frames_are_broken_begins_with_the_first_that_decodes(tmp_path: Path) -> None:
     path = wipe(write(tmp_path / "broken.mp4", frames=40, gop=10), packet=0)
+    facts = info(path)
+    assert facts.frames == 30
+    (note,) = facts.notes
+    assert re.fullmatch(r"1 parts do not decode \(.*\); frames are numbered without them", note)
+    for _ in range(2):  # also where the index is known already
+        frames = read_noted(path, [0, 29])
+        assert (numbers_of(frames.pixels), frames.notes) == ([10, 39], (note,))
     with pytest.warns(DamagedVideoWarning, match=r"broken\.mp4: 1 parts do not decode .* numbered without them"):
-        assert info(path).frames == 30
-    assert numbers_of(read(path, [0, 29])) == [10, 39]
+        assert numbers_of(read(path, [0, 29])) == [10, 39]
+
+
+def test_each_reading_thread_gets_the_notes_of_its_own_video(tmp_path: Path) -> None:
+    sound = write(tmp_path / "sound.mp4", frames=20)
+    broken = wipe(write(tmp_path / "broken.mp4", frames=20, gop=10), packet=5)
+    with ThreadPoolExecutor(4) as threads:
+        notes = list(threads.map(lambda path: read_noted(path, [4, 5]).notes, [sound, broken] * 20))
+    assert set(notes[::2]) == {()}
+    assert set(notes[1::2]) == {("frames 5 do not decode and frames 4 stand in for them",)}
 
 
 @pytest.mark.parametrize("share", [0.4, 0.7, 0.97])

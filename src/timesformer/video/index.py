@@ -7,7 +7,6 @@ decoded once and numbered by what comes out.
 """
 
 import re
-import warnings
 from array import array
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 
 from timesformer.video import tars
 from timesformer.video.container import (
-    DamagedVideoWarning,
     DecodeError,
     VideoError,
     decoded,
@@ -63,6 +61,8 @@ class Index:
     """Ticks to seek to for each key."""
     images: tuple[Path, ...] = ()
     """The files of a folder of images, in order."""
+    damage: tuple[str, ...] = ()
+    """What of the file does not decode and has no number for that."""
 
     @property
     def frames(self) -> int:
@@ -211,14 +211,12 @@ def _by_decoding(path: Path, packets: _Packets) -> Index:
                 ticks.append(NO_TIME if frame.pts is None else frame.pts)
     if not ticks:
         raise VideoError(path, f"holds no frame that decodes ({(causes or ['the stream is empty'])[0]})")
-    if causes:
-        message = f"{path}: {len(causes)} parts do not decode ({causes[0]}); frames are numbered without them"
-        warnings.warn(message, DamagedVideoWarning, stacklevel=4)
+    damage = (f"{len(causes)} parts do not decode ({causes[0]}); frames are numbered without them",) if causes else ()
     pts = np.array(ticks, dtype=np.int64)
     shown = np.isin(packets.pts, pts)
     if shown.sum() == len(pts) and (np.diff(pts) > 0).all() and packets.key.any() and (packets.pts != NO_TIME).all():
-        return _by_time(path, replace(packets, shown=shown))
-    return _by_counting(path, packets, len(pts))
+        return replace(_by_time(path, replace(packets, shown=shown)), damage=damage)
+    return replace(_by_counting(path, packets, len(pts)), damage=damage)
 
 
 def _by_counting(path: Path, packets: _Packets, frames: int) -> Index:

@@ -6,7 +6,7 @@ from its start or by a seek. What can't be decoded is named, never passed over i
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,17 @@ from timesformer.video.container import (
 from timesformer.video.index import Index, index
 from timesformer.video.shots import Shot, shots
 
-__all__ = ["DamagedVideoWarning", "Decodable", "VideoError", "VideoInfo", "count_decodable", "info", "read"]
+__all__ = [
+    "DamagedVideoWarning",
+    "Decodable",
+    "Frames",
+    "VideoError",
+    "VideoInfo",
+    "count_decodable",
+    "info",
+    "read",
+    "read_noted",
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,19 @@ class VideoInfo:
     """Whether frames are shown for unequal times."""
     times: tuple[float, ...]
     """When each frame is shown, in seconds from the first."""
+    notes: tuple[str, ...] = ()
+    """What is to be said of the file: parts that do not decode, and what was chosen of what it holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Decoded frames, and what was wrong with them."""
+
+    pixels: Tensor
+    """uint8 RGB of the shape of the numbers + (c, h, w)."""
+    notes: tuple[str, ...]
+    """What of these frames, or of the whole file, did not decode as it should; without the path. Empty where all is
+    well."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +109,18 @@ def info(path: Path | str) -> VideoInfo:
         codec=table.codec,
         variable_rate=varies,
         times=tuple(table.times.tolist()),
+        notes=table.damage,
     )
 
 
-def read(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int | None = None) -> Tensor:
-    """Decode frames by number: uint8 RGB of the shape of ``numbers`` + (c, h, w).
+def read_noted(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int | None = None) -> Frames:
+    """Decode frames by number: uint8 RGB of the shape of ``numbers`` + (c, h, w), with notes on what was wrong.
 
     Numbers may repeat and come in any order; the file is gone through once. With ``short_side``, frames with a longer
     short side are shrunk to it as they come, so that a long video is never held at full size: bilinear with
     antialiasing, the long side floor(long / short * short_side). Frames that do not decode are replaced by the nearest
-    that does, under a :class:`DamagedVideoWarning` that names them. Raises :class:`VideoError` where no frame decodes,
-    and IndexError for a number outside the video.
+    that does, and the notes name them. Safe in threads. Raises :class:`VideoError` where no frame decodes, and
+    IndexError for a number outside the video.
     """
     table = index(Path(path))
     wanted = _checked(numbers, table)
@@ -115,17 +139,26 @@ def read(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int | Non
         given[shot.number] = (shot.source, shot.clean)
     if len(given) < len(unique):
         raise VideoError(Path(path), "holds no frame that decodes")
-    _tell_damage(Path(path), given)
-    return frames.reshape(*wanted.shape, 3, *size)
+    return Frames(frames.reshape(*wanted.shape, 3, *size), (*table.damage, *_damage(given)))
+
+
+def read(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int | None = None) -> Tensor:
+    """Decode frames as :func:`read_noted` does and return the pixels; what was wrong is a :class:`DamagedVideoWarning`.
+
+    Warnings can't be told apart by thread; code that reads in threads, or that is to name damaged videos, takes the
+    notes of :func:`read_noted`.
+    """
+    frames = read_noted(path, numbers, short_side=short_side)
+    if frames.notes:
+        warnings.warn(f"{path}: {'; '.join(frames.notes)}", DamagedVideoWarning, stacklevel=2)
+    return frames.pixels
 
 
 def count_decodable(path: Path | str) -> Decodable:
     """Decode a whole video and count what comes; a video that can't be read counts 0 and says why. Never raises."""
     path, frames, error = Path(path), 0, ""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DamagedVideoWarning)  # the result says it
-            table = index(path)
+        table = index(path)
         if table.images:
             for image in table.images:
                 try:
@@ -180,18 +213,15 @@ def _pixels(shot: Shot, reformatter: VideoReformatter, *, size: tuple[int, int])
     return functional.interpolate(pixels[None], size=size, mode="bilinear", antialias=True)[0]
 
 
-def _tell_damage(path: Path, given: dict[int, tuple[int, bool]]) -> None:
-    """Warn about frames that others stand in for, and about frames decoded between damage and the next key frame."""
+def _damage(given: dict[int, tuple[int, bool]]) -> Iterator[str]:
+    """Name frames that others stand in for, and frames decoded between damage and the next key frame."""
     lost = [number for number, (source, _) in given.items() if source != number]
     marked = [number for number, (source, clean) in given.items() if source == number and not clean]
-    parts = []
     if lost:
         instead = _ranges(sorted({given[number][0] for number in lost}))
-        parts.append(f"frames {_ranges(lost)} do not decode and frames {instead} stand in for them")
+        yield f"frames {_ranges(lost)} do not decode and frames {instead} stand in for them"
     if marked:
-        parts.append(f"frames {_ranges(marked)} lie near damage and may show traces of it")
-    if parts:
-        warnings.warn(f"{path}: {'; '.join(parts)}", DamagedVideoWarning, stacklevel=3)
+        yield f"frames {_ranges(marked)} lie near damage and may show traces of it"
 
 
 def _ranges(numbers: Sequence[int]) -> str:
