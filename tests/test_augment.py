@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -102,6 +102,34 @@ def test_inverse_jitter_is_uniform_in_the_share_of_the_frame() -> None:
     uniform = AugmentConfig(jitter=(1.0, 2.0))
     assert mean_side(replace(uniform, inverse=True)) == pytest.approx(168, abs=2.5)  # the middle of 112 and 224
     assert mean_side(uniform) == pytest.approx(224 * np.log(2), abs=2.5)
+
+
+@pytest.mark.parametrize("size", [(180, 320), (320, 180), (90, 400), (64, 64)])
+def test_a_crop_that_is_not_square_is_cut_in_its_own_aspect_and_as_large_as_it_may_be(size: tuple[int, int]) -> None:
+    config, generator = AugmentConfig(jitter=(1.0, 2.0)), seeded()
+    boxes = [augment.jitter_box(size, (32, 56), config, generator) for _ in range(1000)]
+    assert all(abs(width * 32 / 56 - height) < 1.01 for _, _, height, width in boxes)
+    assert all(top + height <= size[0] and left + width <= size[1] for top, left, height, width in boxes)
+    whole = min(size[0] / 32, size[1] / 56)  # the zoom at which one axis is seen whole
+    zooms = [box[3] / 56 / whole for box in boxes]
+    assert max(zooms) == pytest.approx(1, abs=0.02) and min(zooms) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("crop", ["jitter", "resized"])
+def test_model_input_has_the_shape_of_the_clip(crop: Literal["jitter", "resized"]) -> None:
+    clip, config = replace(CLIP, size=(16, 40)), replace(AugmentConfig(erase=1.0, rand_augment=2), crop=crop)
+    for seed in range(20):
+        made = augment.training_clip(noise(2, 3, 50, 70), clip, config, generator=seeded(seed))
+        assert made.shape == (2, 3, 16, 40) and torch.isfinite(made).all()
+
+
+def test_resized_boxes_for_a_crop_that_is_not_square_vary_around_its_own_aspect() -> None:
+    generator = seeded()
+    boxes = [augment.resized_box((300, 400), generator, 16 / 9) for _ in range(1000)]
+    aspects = [width / height for _, _, height, width in boxes]
+    assert min(aspects) > 16 / 9 * 0.74 and max(aspects) < 16 / 9 * 1.35
+    assert augment.resized_box((10, 1000), generator, 2.0) == (0, 486, 10, 27)
+    assert augment.resized_box((1000, 10), generator, 2.0) == (497, 0, 7, 10)
 
 
 def test_resized_boxes_keep_to_their_area_and_aspect() -> None:

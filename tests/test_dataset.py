@@ -153,7 +153,9 @@ def test_a_cached_video_is_its_whole_stretch_at_the_training_size(tmp_path: Path
     settings = made_trainings.config(augment={"jitter": (1.0, 1.5)})
     (video,) = dataset.decode_all([item], settings)
     assert isinstance(video, Video) and video.fps == 10
-    assert video.frames.shape == (15, 3, 24, 36) and dataset.short_side(settings) == 24
+    assert video.frames.shape == (15, 3, 24, 36) and dataset.short_side(settings, (24, 36)) == 24
+    wide = replace(settings, model=replace(settings.model, size=(16, 32)), clip=replace(settings.clip, size=(16, 32)))
+    assert dataset.short_side(wide, (64, 96)) == 32  # 48 of the width, which is two thirds in height
     whole = replace(settings, augment=replace(settings.augment, crop="resized"))
     (video,) = dataset.decode_all([item], whole)
     assert isinstance(video, Video) and made_videos.numbers_of(video.frames) == list(range(10, 25))

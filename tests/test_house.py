@@ -12,6 +12,7 @@ import timesformer
 
 PACKAGE = Path(timesformer.__file__).parent
 FLOORS = {
+    "checks": 0,
     "config": 0,
     "configfile": 0,
     "modern": 0,

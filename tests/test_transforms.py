@@ -1,6 +1,7 @@
 """Which pixels the model sees in evaluation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,6 +97,42 @@ def test_three_crops_lie_along_the_longer_axis(height: int, width: int, corners:
     assert [tuple(view[0, :2, 0, 0].tolist()) for view in views] == corners
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "corners"),
+    [
+        (32, 81, [(0, 0), (0, 16), (0, 32)]),  # 16:9 frames, wider still than the crop
+        (50, 60, [(0, 6), (9, 6), (18, 6)]),  # wider than high, but the crop leaves more of the height over
+        (32, 49, [(0, 0), (0, 0), (0, 0)]),
+    ],
+)
+def test_three_crops_that_are_not_square_lie_along_the_axis_with_more_left_over(
+    height: int, width: int, corners: list[tuple[int, int]]
+) -> None:
+    views = transforms.crops(coordinates(height, width), (32, 49), 3)
+    assert views.shape == (3, 1, 3, 32, 49)
+    assert [tuple(view[0, :2, 0, 0].tolist()) for view in views] == corners
+
+
+def test_frames_become_just_large_enough_for_a_crop_of_any_shape() -> None:
+    assert transforms.covering((1080, 1920), (224, 398)) == (224, 398)
+    assert transforms.covering((1080, 1920), (224, 416)) == (234, 416)
+    assert transforms.covering((1920, 1080), (224, 398)) == (707, 398)
+    frames = noise(1, 2, 3, 60, 100)
+    wide = replace(PLAIN, size=(32, 40))
+    (left, _, right) = transforms.eval_views(frames, wide, crops=3)
+    resized = transforms.normalise(transforms.resize(frames, (32, 53)), wide)
+    assert torch.equal(left, resized[0, ..., :40]) and torch.equal(right, resized[0, ..., 13:])
+    resized = transforms.normalise(transforms.resize(frames, (37, 61)), wide)  # 32 and 40 times 256/224
+    assert torch.equal(transforms.eval_views(frames, wide), resized[..., 3:35, 11:51])
+
+
+def test_a_square_is_the_same_as_one_number_and_as_height_and_width() -> None:
+    frames = noise(2, 2, 3, 40, 70)
+    for crops in (1, 3):
+        two = transforms.eval_views(frames, replace(PLAIN, size=(32, 32)), crops=crops)
+        assert torch.equal(transforms.eval_views(frames, PLAIN, crops=crops), two)
+
+
 def test_one_crop_is_the_centre() -> None:
     (view,) = transforms.crops(coordinates(37, 61), 32, 1)
     assert view[0, :2, 0, 0].tolist() == [math.ceil(5 / 2), math.ceil(29 / 2)]
@@ -121,6 +158,8 @@ def test_one_view_shows_the_centre_of_frames_a_seventh_larger() -> None:
 @pytest.mark.parametrize("size", [(8, 8), (9, 200), (200, 9), (1, 1)])
 def test_any_frame_size_gives_views_of_the_model_s_size(size: tuple[int, int], crops: int) -> None:
     assert transforms.eval_views(noise(1, 2, 3, *size), PLAIN, crops=crops).shape == (crops, 2, 3, 32, 32)
+    wide = replace(PLAIN, size=(16, 40))
+    assert transforms.eval_views(noise(1, 2, 3, *size), wide, crops=crops).shape == (crops, 2, 3, 16, 40)
 
 
 def test_wrong_pixels_counts_and_sizes_are_named() -> None:

@@ -64,7 +64,7 @@ def test_embeddings_follow_the_stated_rule_to_a_grid_that_is_not_square(resize: 
         ((1, 17, 64), (1, 49, 64)),
         ((1, 4, 64), (1, 6, 64)),
     ]
-    assert (loaded.clip.size, loaded.clip.frames) == (48, 6)
+    assert (loaded.clip.size, loaded.clip.frames) == ((48, 64), 6)
 
 
 def test_a_stored_grid_that_is_not_square_needs_and_takes_the_size(tmp_path: Path) -> None:

@@ -7,25 +7,12 @@ A config is data: it holds no tensors, touches no files and never repairs a wron
 from dataclasses import dataclass, field
 from typing import Literal
 
+from timesformer.checks import ConfigError as ConfigError
+from timesformer.checks import at_least, in_pixels, sides
+from timesformer.checks import require as require
+
 Scheme = Literal["space", "joint", "divided", "local_global", "axial"]
 Task = Literal["classes", "multilabel", "regression"]
-
-
-class ConfigError(ValueError):
-    """A setting that can't work: the message says the value, the rule and the remedy."""
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise :class:`ConfigError` with ``message`` unless ``condition`` holds."""
-    if not condition:
-        raise ConfigError(message)
-
-
-def at_least(least: int, config: object, *names: str) -> None:
-    """Raise :class:`ConfigError` for a field that is no finite number of at least ``least``."""
-    for name in names:
-        value = getattr(config, name)
-        require(least <= value < float("inf"), f"{name} is {value}; it must be at least {least}.")
 
 
 @dataclass(frozen=True)
@@ -86,7 +73,7 @@ class ModelConfig:
     @property
     def frame_size(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        return (self.size, self.size) if isinstance(self.size, int) else (self.size[0], self.size[1])
+        return sides(self.size)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -112,8 +99,8 @@ class ClipConfig:
     """Dense only: a clip spans frames x rate frames of a video at `fps` frames a second."""
     fps: float = 30.0
     """Frame rate that `rate` counts in; files at another frame rate are scaled to it."""
-    size: int = 224
-    """Side in pixels of the square crop that the model sees."""
+    size: int | tuple[int, int] = 224
+    """Size in pixels of the crop that the model sees: the side of a square, or height and width."""
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     """Mean of each colour channel, of pixels between 0 and 1."""
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
@@ -122,9 +109,15 @@ class ClipConfig:
     """Order of the colour channels that the model was trained with."""
 
     def __post_init__(self) -> None:
-        at_least(1, self, "frames", "rate", "size")
+        at_least(1, self, "frames", "rate")
+        require(min(self.frame_size) >= 1, f"size is {self.size}; it must be at least 1.")
         require(self.fps > 0, f"fps is {self.fps}; it must be above 0.")
         require(all(value > 0 for value in self.std), f"std is {self.std}; every channel must be above 0.")
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the crop that the model sees."""
+        return sides(self.size)
 
 
 @dataclass(frozen=True)
@@ -279,9 +272,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require(
-            self.clip.size == self.model.size and self.clip.frames == self.model.frames,
-            f"clips are {self.clip.frames} frames of {self.clip.size} px but the model is for {self.model.frames} "
-            f"frames of {self.model.size} px; set model.frames, model.size and clip.frames, clip.size alike.",
+            self.clip.frame_size == self.model.frame_size and self.clip.frames == self.model.frames,
+            f"clips are {self.clip.frames} frames of {in_pixels(self.clip.size)} but the model is for "
+            f"{self.model.frames} frames of {in_pixels(self.model.size)}; set model.frames, model.size and "
+            "clip.frames, clip.size alike.",
         )
         require(
             0 <= self.frozen_blocks <= self.model.depth,

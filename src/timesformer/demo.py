@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from timesformer import configfile, evaluate, predict, report
+from timesformer.checks import in_pixels
 from timesformer.config import (
     AugmentConfig,
     ClipConfig,
@@ -286,7 +287,7 @@ def _settings(out: Path) -> tuple[tuple[str, str], ...]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return (
         ("videos to train, validate, test", f"{plan['train']}, {plan['val']}, {plan['test']}"),
-        ("clip", f"{model.frames} frames of {model.size} px, patches of {model.patch} px"),
+        ("clip", f"{model.frames} frames of {in_pixels(model.size)}, patches of {model.patch} px"),
         ("model", f"width {model.width}, {model.depth} blocks, {model.heads} heads, from nothing"),
         ("training", f"{optim.epochs} epochs, batches of {optim.batch}, AdamW at {optim.lr:g}"),
         ("arithmetic", config.engine.precision),

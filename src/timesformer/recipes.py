@@ -8,6 +8,7 @@ training videos.
 import difflib
 from dataclasses import dataclass, replace
 
+from timesformer.checks import in_pixels
 from timesformer.config import (
     AugmentConfig,
     ClipConfig,
@@ -124,7 +125,7 @@ def _words(config: TrainConfig) -> str:
     spread = "from equal segments" if clip.sampling == "segments" else f"at rate {clip.rate}"
     return (
         f"{model.scheme.replace('_', '-')} attention, {size}{order[model.order]}{position[model.position]}, "
-        f"{clip.frames} frames of {clip.size} px {spread}"
+        f"{clip.frames} frames of {in_pixels(clip.size)} {spread}"
     )
 
 

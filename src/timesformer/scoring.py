@@ -173,7 +173,7 @@ class _Videos(Dataset[_Views]):
                     end=item.end,
                 )
         except VideoError as error:
-            blank = torch.empty(0, self.clip.frames, 3, self.clip.size, self.clip.size)
+            blank = torch.empty(0, self.clip.frames, 3, *self.clip.frame_size)
             return _Views((), [], blank, {number: error.reason}, {})
         return _Views((number,), [len(clips)], clips, {}, {number: "; ".join(notes)} if notes else {})
 

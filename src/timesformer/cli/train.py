@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from timesformer import configfile, recipes
+from timesformer.checks import in_pixels
 from timesformer.cli.flags import changed, unchecked
 from timesformer.cli.source import Source
 from timesformer.config import ConfigError, TrainConfig
@@ -172,7 +173,7 @@ def _summary(config: TrainConfig) -> str:
     model, clip, optim, engine = config.model, config.clip, config.optim, config.engine
     return (
         f"{model.scheme} model, width {model.width}, {counted(model.depth, 'block')}, patch {model.patch}; "
-        f"clips of {counted(clip.frames, 'frame')} at {clip.size} px; "
+        f"clips of {counted(clip.frames, 'frame')} at {in_pixels(clip.size)}; "
         f"{optim.optimizer}, learning rate {optim.lr:g}, batch {optim.batch}, "
         f"{counted(optim.epochs, 'epoch')}; {engine.precision}, {counted(engine.workers, 'loader worker')}, "
         f"frames {'in memory' if engine.cache == 'on' else 'from disk'}, seed {engine.seed}"

@@ -160,7 +160,7 @@ class TrainingClips(Dataset[Sample | Broken]):
         """What came of the places of a batch, put together."""
         good = [sample for sample in samples if isinstance(sample, Sample)]
         clip = self.config.clip
-        blank = torch.empty(0, clip.frames, 3, clip.size, clip.size), self.targets[0][None][:0]
+        blank = torch.empty(0, clip.frames, 3, *clip.frame_size), self.targets[0][None][:0]
         return Batch(
             clips=torch.stack([sample.clip for sample in good]) if good else blank[0],
             targets=torch.stack([sample.target for sample in good]) if good else blank[1],
@@ -182,7 +182,7 @@ class TrainingClips(Dataset[Sample | Broken]):
         info = reader.info(item.path)
         first, count = stretch(info, item.start, item.end)
         numbers = first + sampling.training(count, info.fps, clip, generator=generator)
-        return reader.read(item.path, numbers, short_side=short_side(self.config)), ""
+        return reader.read(item.path, numbers, short_side=short_side(self.config, (info.height, info.width))), ""
 
 
 def batches(
@@ -201,11 +201,15 @@ def batches(
     )
 
 
-def short_side(config: TrainConfig) -> int | None:
-    """Short side in pixels that no training crop needs more of; None where a crop may be any part of a frame."""
+def short_side(config: TrainConfig, size: tuple[int, int]) -> int | None:
+    """Short side in pixels that no training crop needs more of, of frames with a height and width.
+
+    None where a crop may be any part of a frame.
+    """
     if config.augment.crop == "resized":
         return None
-    return round(config.clip.size * config.augment.jitter[1])
+    needed = max(side * min(size) / length for side, length in zip(config.clip.frame_size, size, strict=True))
+    return round(needed * config.augment.jitter[1])
 
 
 def decode_all(
@@ -220,7 +224,8 @@ def decode_all(
         try:
             info = reader.info(item.path)
             first, count = stretch(info, item.start, item.end)
-            frames = reader.read(item.path, range(first, first + count), short_side=short_side(config))
+            side = short_side(config, (info.height, info.width))
+            frames = reader.read(item.path, range(first, first + count), short_side=side)
             return Video(frames, info.fps)
         except VideoError as error:
             return Broken(item.key, error.reason)

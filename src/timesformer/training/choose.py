@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from timesformer import machine
+from timesformer.checks import in_pixels
 from timesformer.config import ClipConfig, ModelConfig, OptimConfig, TrainConfig
 from timesformer.data.dataset import short_side
 from timesformer.data.items import Item, counted
@@ -98,7 +99,8 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
     start = SMALL_FINETUNE if source else SMALL_GPU if gpu else SMALL_CPU
     if source is None:
         model, optim = replace(start.model, classes=outputs), start.optim
-        text = f"width {model.width}, {counted(model.depth, 'block')}, patches of {model.patch} px at {model.size} px"
+        patches = f"patches of {model.patch} px at {in_pixels(model.size)}"
+        text = f"width {model.width}, {counted(model.depth, 'block')}, {patches}"
         names = ("model.width", "model.depth", "model.patch", "model.size")
         reasons.append(Reason(f"from nothing: a small model ({text})", names))
         clip = _fitted(start.clip, seen, reasons)
@@ -243,7 +245,9 @@ def _fits(config: TrainConfig, manifest: Manifest) -> bool:
     seen = survey(manifest)
     if seen is None:
         return False
-    side = min(short_side(config) or seen.short_side, seen.short_side)
+    # Upright or not isn't known: the orientation that needs more
+    shapes = (round(seen.short_side), round(seen.short_side * seen.aspect))
+    side = min(max(short_side(config, size) or seen.short_side for size in (shapes, shapes[::-1])), seen.short_side)
     needed = len(manifest.of("train")) * seen.frames * 3 * side * side * seen.aspect
     return needed * _processes() < machine.memory() / 8
 

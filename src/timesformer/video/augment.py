@@ -14,23 +14,26 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from timesformer.checks import sides
 from timesformer.config import AugmentConfig, ClipConfig
-from timesformer.video.transforms import check_pixels, normalise, resize
+from timesformer.video.transforms import check_pixels, is_tall, normalise, resize
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width in pixels."""
 
 
 def training_clip(frames: Tensor, clip: ClipConfig, augment: AugmentConfig, *, generator: torch.Generator) -> Tensor:
-    """Model input from one clip, uint8 ``(t, c, h, w)`` -> float ``(t, c, s, s)``, randomly changed as configured.
+    """Model input from one clip, randomly changed: uint8 ``(t, c, h, w)`` -> float ``(t, c, *clip.frame_size)``.
 
     The crop is cut from the source frames and only that region is resized, once: the same picture as resizing all
     and cropping then, but for antialiasing at the rim. Erased boxes hold the mean colour.
     """
     check_pixels(frames)
     size = (frames.shape[-2], frames.shape[-1])
-    box = jitter_box(size, clip.size, augment, generator) if augment.crop == "jitter" else resized_box(size, generator)
-    pixels = resize(_cut(frames, box), (clip.size, clip.size))
+    crop = clip.frame_size
+    jitter = augment.crop == "jitter"
+    box = jitter_box(size, crop, augment, generator) if jitter else resized_box(size, generator, crop[1] / crop[0])
+    pixels = resize(_cut(frames, box), crop)
     if augment.flip and _uniform(0, 1, generator) < 0.5:
         pixels = pixels.flip(-1)
     if augment.colour:
@@ -39,7 +42,7 @@ def training_clip(frames: Tensor, clip: ClipConfig, augment: AugmentConfig, *, g
         pixels = rand_augment(pixels, augment.magnitude, generator=generator)
     model_input = normalise(pixels, clip)
     if augment.erase and _uniform(0, 1, generator) < augment.erase:
-        hole = random_box((clip.size, clip.size), (0.02, 0.33), (0.3, 3.3), generator)
+        hole = random_box(crop, (0.02, 0.33), (0.3, 3.3), generator)
         if hole is not None:
             _cut(model_input, hole).zero_()
     return model_input
@@ -76,27 +79,34 @@ def mix(clips: Tensor, targets: Tensor, augment: AugmentConfig, *, generator: to
 # Boxes
 
 
-def jitter_box(size: tuple[int, int], crop: int, augment: AugmentConfig, generator: torch.Generator) -> Box:
-    """Square of the source that becomes the crop when the short side is drawn from ``augment.jitter`` times ``crop``.
+def jitter_box(
+    size: tuple[int, int], crop: int | tuple[int, int], augment: AugmentConfig, generator: torch.Generator
+) -> Box:
+    """Box of the source that becomes the crop when frames are resized to ``augment.jitter`` times what it needs.
 
-    Side and place are whole source pixels, so the aspect is kept exactly and every place is equally likely.
+    For a square crop that is: their short side is drawn from ``augment.jitter`` times the crop's. Sides and place are
+    whole source pixels, so the aspect of a square is kept exactly and every place is equally likely.
     """
-    low, high = (bound * crop for bound in augment.jitter)
+    shape = sides(crop)
+    axis = 1 if is_tall(size, shape) else 0  # where the frame has least room for the crop
+    low, high = (bound * shape[axis] for bound in augment.jitter)
     drawn = 1 / _uniform(1 / high, 1 / low, generator) if augment.inverse else _uniform(low, high, generator)
-    side = max(round(crop * min(size) / round(drawn)), 1)
-    return _place(size, (side, side), generator)
+    tall, wide = (max(round(side * size[axis] / round(drawn)), 1) for side in shape)
+    return _place(size, (tall, wide), generator)
 
 
-def resized_box(size: tuple[int, int], generator: torch.Generator) -> Box:
-    """Box of 8 to 100 % of the frame and of aspect 3:4 to 4:3, as ``RandomResizedCrop`` draws it.
+def resized_box(size: tuple[int, int], generator: torch.Generator, aspect: float = 1.0) -> Box:
+    """Box of 8 to 100 % of the frame and of 3/4 to 4/3 the crop's aspect, as ``RandomResizedCrop`` draws a square's.
 
-    Where ten tries find none that fits, the largest centre box of a permitted aspect.
+    ``aspect`` is the crop's width / height. Where ten tries find none that fits, the largest centre box of a permitted
+    aspect.
     """
-    box = random_box(size, (0.08, 1.0), (3 / 4, 4 / 3), generator)
+    box = random_box(size, (0.08, 1.0), (3 / 4 * aspect, 4 / 3 * aspect), generator)
     if box is not None:
         return box
     height, width = size
-    tall, wide = min(height, round(width * 4 / 3)), min(width, round(height * 4 / 3))
+    tall = min(height, max(round(width * 4 / 3 / aspect), 1))
+    wide = min(width, max(round(height * 4 / 3 * aspect), 1))
     return (height - tall) // 2, (width - wide) // 2, tall, wide
 
 

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from timesformer.checks import sides
 from timesformer.config import ClipConfig
 
 ONE_CROP = 256 / 224
-"""Short side as a multiple of the crop's side where there is one centre crop, as in the released code."""
+"""Size of frames as a multiple of the crop's where there is one centre crop, as in the released code."""
 
 _PART = 2**20  # values resized at once: bounds the float copies, and halves the time of a clip of 96 HD frames
 
@@ -32,10 +33,20 @@ def resize(frames: Tensor, shape: tuple[int, int]) -> Tensor:
 
 def resize_short(frames: Tensor, size: int) -> Tensor:
     """Frames ``(..., c, h, w)`` with short side ``size``, the long side in proportion and rounded down, as float."""
-    height, width = frames.shape[-2:]
-    if height <= width:
-        return resize(frames, (size, width * size // height))
-    return resize(frames, (height * size // width, size))
+    return resize(frames, covering((frames.shape[-2], frames.shape[-1]), (size, size)))
+
+
+def covering(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
+    """Smallest height and width in the proportion of ``size`` that a crop fits into, the looser one rounded down."""
+    (height, width), (tall, wide) = size, crop
+    if is_tall(size, crop):
+        return height * wide // width, wide
+    return tall, width * tall // height
+
+
+def is_tall(size: tuple[int, int], crop: tuple[int, int]) -> bool:
+    """Whether frames are taller than the crop in proportion, so that their width says how far they can shrink."""
+    return size[0] * crop[1] > size[1] * crop[0]
 
 
 def normalise(frames: Tensor, clip: ClipConfig) -> Tensor:
@@ -49,33 +60,35 @@ def normalise(frames: Tensor, clip: ClipConfig) -> Tensor:
     return (frames * (1 / (255 * std))).sub_(mean / std)
 
 
-def crops(frames: Tensor, size: int, count: int) -> Tensor:
-    """Square crops of every clip, ``(v, t, c, h, w) -> (v * count, t, c, size, size)``, those of one clip in a row.
+def crops(frames: Tensor, size: int | tuple[int, int], count: int) -> Tensor:
+    """Crops of every clip, ``(v, t, c, h, w) -> (v * count, t, c, *size)``, those of one clip in a row.
 
-    One crop is the centre. Three lie along the longer axis: left, centre, right, or top, centre, bottom where the
-    height is larger; square frames of the crop's size give the same crop thrice. The paper's "top-left, center,
-    bottom-right" is not what its code does; this is.
+    One crop is the centre. Three lie along the axis that exceeds the crop by more pixels: left, centre, right, or top,
+    centre, bottom; frames of the crop's size give the same crop thrice. The paper's "top-left, center, bottom-right" is
+    not what its code does; this is.
     """
     height, width = frames.shape[-2:]
     if count not in (1, 3):
         raise ValueError(f"{count} crops; a clip has 1 (centre) or 3 (along its longer axis).")
-    if min(height, width) < size:
-        raise ValueError(f"frames of {height}x{width} are smaller than a crop of {size}; resize_short them first.")
-    top, left = math.ceil((height - size) / 2), math.ceil((width - size) / 2)
+    tall, wide = sides(size)
+    down, right = height - tall, width - wide  # pixels that the crop leaves over
+    if min(down, right) < 0:
+        raise ValueError(f"frames of {height}x{width} are smaller than a crop of {tall}x{wide}; resize them first.")
+    top, left = math.ceil(down / 2), math.ceil(right / 2)
     if count == 1:
         corners = [(top, left)]
-    elif height > width:
-        corners = [(0, left), (top, left), (height - size, left)]
+    elif down > right:
+        corners = [(0, left), (top, left), (down, left)]
     else:
-        corners = [(top, 0), (top, left), (top, width - size)]
-    return torch.stack([frames[..., y : y + size, x : x + size] for y, x in corners], dim=1).flatten(0, 1)
+        corners = [(top, 0), (top, left), (top, right)]
+    return torch.stack([frames[..., y : y + tall, x : x + wide] for y, x in corners], dim=1).flatten(0, 1)
 
 
 def eval_views(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
-    """Model input for evaluation, uint8 ``(v, t, c, h, w)`` -> float ``(v * crops, t, c, s, s)``.
+    """Model input for evaluation, uint8 ``(v, t, c, h, w)`` -> float ``(v * crops, t, c, *clip.frame_size)``.
 
-    View i is crop ``i % crops`` of clip ``i // crops``. With three crops the short side becomes ``clip.size``, with
-    one it becomes 256/224 of that, both as in the released code.
+    View i is crop ``i % crops`` of clip ``i // crops``. With three crops frames become just large enough for the crop
+    (a square one: their short side becomes ``clip.size``), with one 256/224 of that, both as in the released code.
     """
     check_pixels(frames)
     # Clip by clip: ten clips of full-HD frames as floats at once would take gigabytes.
@@ -92,5 +105,7 @@ def check_pixels(frames: Tensor) -> None:
 
 
 def _one_clip(frames: Tensor, clip: ClipConfig, count: int) -> Tensor:
-    short = clip.size if count == 3 else round(clip.size * ONE_CROP)
-    return normalise(crops(resize_short(frames, short), clip.size, count), clip)
+    tall, wide = clip.frame_size
+    room = (tall, wide) if count == 3 else (round(tall * ONE_CROP), round(wide * ONE_CROP))
+    resized = resize(frames, covering((frames.shape[-2], frames.shape[-1]), room))
+    return normalise(crops(resized, clip.size, count), clip)

@@ -87,7 +87,7 @@ def _clip(source: Source, config: ModelConfig) -> ClipConfig:
     if config.frames != source.config.frames:
         clip = replace(clip, frames=config.frames)
     if config.frame_size != source.config.frame_size:
-        clip = replace(clip, size=min(config.frame_size))
+        clip = replace(clip, size=config.size)
     return clip
 
 

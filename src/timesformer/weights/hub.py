@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from timesformer.checks import in_pixels
 from timesformer.weights import loading, metadata, settings, writing
 from timesformer.weights.checkpoint import Checkpoint, describe, save
 from timesformer.weights.report import WeightsError
@@ -44,7 +45,7 @@ class HubCheckpoint(ModelHubMixin):
         kind = {"classes": "classes", "multilabel": "labels, any number per video", "regression": "numbers"}
         rows = [f"| {name} | {value} |" for name, value in vars(clip).items()]
         parts = [
-            f"# TimeSformer, {config.scheme} attention, {config.frames} x {config.size}",
+            f"# TimeSformer, {config.scheme} attention, {config.frames} x {in_pixels(config.size).removesuffix(' px')}",
             checkpoint.about,
             f"{config.classes} {kind[checkpoint.task]}"
             + (f": {', '.join(checkpoint.labels)}" if checkpoint.labels else ""),
@@ -55,7 +56,7 @@ class HubCheckpoint(ModelHubMixin):
 
     @property
     def _native(self) -> bool:
-        return bool(writing.obstacle(self.checkpoint.model.config, "huggingface"))
+        return bool(writing.obstacle(self.checkpoint, "huggingface"))
 
     def _save_pretrained(self, save_directory: Path) -> None:
         if not self._native:

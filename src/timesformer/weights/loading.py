@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from timesformer.checks import in_pixels
 from timesformer.config import ConfigError, ModelConfig, Scheme
 from timesformer.weights import labels as label_files
 from timesformer.weights import zoo
@@ -31,12 +32,12 @@ def load(
     :data:`timesformer.weights.zoo.PUBLISHED` or a hub repository such as "facebook/timesformer-base-finetuned-k400".
 
     ``frames`` and ``size`` (pixels, or height and width) set another clip, for which the stored embeddings are resized
-    by the rule ``resize``; the crop of the clip settings is square, of the shorter side. ``classes`` asks for another
-    head if it differs. ``scheme`` spreads an image model, or one of a single step, to another scheme; image models
-    become "divided" unless told otherwise. Every step takes the image model's attention and LayerNorm, and all but one
-    begin silent, behind linears of zeros: time before space (divided), local before global (local_global), time and
-    width before height (axial). ``labels`` names a file with the classes' names. Weights are read as float32 on the
-    CPU. Raises :class:`WeightsError`.
+    by the rule ``resize``, and the clip settings follow. ``classes`` asks for another head if it differs. ``scheme``
+    spreads an image model, or one of a single step, to another scheme; image models become "divided" unless told
+    otherwise. Every step takes the image model's attention and LayerNorm, and all but one begin silent, behind linears
+    of zeros: time before space (divided), local before global (local_global), time and width before height (axial).
+    ``labels`` names a file with the classes' names. Weights are read as float32 on the CPU. Raises
+    :class:`WeightsError`.
     """
     _check_wanted({"frames": frames, "size": size, "classes": classes}, resize)
     source = read_source(path_or_name, size)
@@ -56,7 +57,7 @@ def load(
     try:
         loaded = fit(source, wanted, resize=resize)
     except (RuntimeError, MemoryError) as error:
-        size_text = f"{wanted.frames} frames of {wanted.size} px and {wanted.classes} outputs"
+        size_text = f"{wanted.frames} frames of {in_pixels(wanted.size)} and {wanted.classes} outputs"
         raise WeightsError(f"{source.name} can't be made into {size_text}: too large for the memory.") from error
     return loaded if labels is None else replace(loaded, labels=_labels(labels, source, wanted.classes))
 

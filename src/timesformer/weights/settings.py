@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from timesformer.checks import in_pixels, sides
 from timesformer.config import ClipConfig, ModelConfig, Scheme
 from timesformer.weights import metadata
 from timesformer.weights.metadata import Description
@@ -182,11 +183,12 @@ def clip_settings(settings: Settings, model: ModelConfig, source: str) -> tuple[
         if stated.get("frames") == settings.ours.model.frames:
             del stated["frames"]
         return metadata.decode(ClipConfig, asdict(settings.ours.clip) | stated, source), ()
-    size = min(model.frame_size)
+    size = model.size
     notes: list[str] = []
     if isinstance(stated.get("size"), int) and stated["size"] % model.patch:
         notes.append(
-            f"crops of {stated.pop('size')} px stated, which patches of {model.patch} don't divide: {size} taken"
+            f"crops of {stated.pop('size')} px stated, which patches of {model.patch} don't divide: "
+            f"{in_pixels(size).removesuffix(' px')} taken"
         )
     usual = asdict(usual_clip(model.frames, size, settings.dataset or _data_set(model.classes)))
     clip = metadata.decode(ClipConfig, usual | stated, f"{source}: clip settings")
@@ -194,8 +196,10 @@ def clip_settings(settings: Settings, model: ModelConfig, source: str) -> tuple[
         notes.append(
             f"clips of {clip.frames} frames stated; the time embedding, for {model.frames}, follows as it runs"
         )
-    if clip.size != size:
-        notes.append(f"crops of {clip.size} px stated; the position embedding, for {size} px, follows as it runs")
+    if clip.frame_size != model.frame_size:
+        notes.append(
+            f"crops of {in_pixels(clip.size)} stated; the position embedding, for {in_pixels(size)}, follows as it runs"
+        )
     if not settings.dataset and model.classes == SOMETHING_CLASSES:
         notes.append("174 classes: taken for Something-Something-V2, so frames from equal segments, channels in BGR")
     elif "rate" not in settings.clip and clip.sampling == "dense":
@@ -207,13 +211,13 @@ def _data_set(classes: int) -> str:
     return {SOMETHING_CLASSES: "ssv2", HOWTO_CLASSES: "howto100m"}.get(classes, "")
 
 
-def usual_clip(frames: int, size: int, dataset: str = "") -> ClipConfig:
+def usual_clip(frames: int, size: int | tuple[int, int], dataset: str = "") -> ClipConfig:
     """Clip settings of the official model with these frames and this size (paper, appendix A and released configs)."""
     if dataset == "ssv2":
         return ClipConfig(frames=frames, size=size, sampling="segments", channels="bgr")
     rate = 32
     if dataset != "howto100m" and frames >= 96:
         rate = 4
-    elif dataset != "howto100m" and size >= 448:
+    elif dataset != "howto100m" and min(sides(size)) >= 448:
         rate = 16
     return ClipConfig(frames=frames, size=size, rate=rate)

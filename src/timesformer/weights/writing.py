@@ -47,8 +47,9 @@ def _renamed(checkpoint: Checkpoint, layout: Layout) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
-def obstacle(config: ModelConfig, layout: Layout) -> str:
-    """Why a layout can't express a model, or nothing where it can."""
+def obstacle(checkpoint: Checkpoint, layout: Layout) -> str:
+    """Why a layout can't express a model and its clips, or nothing where it can."""
+    config, clip = checkpoint.model.config, checkpoint.clip
     if config.scheme not in convert.EXPRESSIBLE:
         return f"it has no {config.scheme} attention"
     if layout == "huggingface" and config.scheme == "space":
@@ -57,15 +58,18 @@ def obstacle(config: ModelConfig, layout: Layout) -> str:
         return "it knows the divided steps in one order only, time first, without the class token in the time step"
     if config.position != "space_time":
         return f"it always has position embeddings for space and time, and this model's are {config.position!r}"
-    if config.grid[0] != config.grid[1]:
-        return f"it stores square frames only, and this model's are {config.size}"
+    for whose, height, width in (("model", *config.frame_size), ("clip settings", *clip.frame_size)):
+        if height != width:
+            return f"it stores square frames only, and its {whose} have {height} x {width} px"
     return ""
 
 
-def _refuse(config: ModelConfig, layout: Layout) -> None:
-    """Raise :class:`WeightsError` with the reason if a layout can't express a model."""
-    if reason := obstacle(config, layout):
-        raise WeightsError(f"{config.scheme} attention can't be written as {layout}: {reason}. Use 'native' instead.")
+def _refuse(checkpoint: Checkpoint, layout: Layout) -> None:
+    """Raise :class:`WeightsError` with the reason if a layout can't express a model and its clips."""
+    if reason := obstacle(checkpoint, layout):
+        raise WeightsError(
+            f"{checkpoint.model.config.scheme} attention can't be written as {layout}: {reason}. Use 'native' instead."
+        )
 
 
 def _attention(config: ModelConfig) -> str:
@@ -74,7 +78,7 @@ def _attention(config: ModelConfig) -> str:
 
 def _write_hugging_face(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
     """config.json, preprocessor_config.json and model.safetensors."""
-    _refuse(checkpoint.model.config, "huggingface")
+    _refuse(checkpoint, "huggingface")
     if folder.exists() and not folder.is_dir():
         raise WeightsError(f"{folder} is a file; name a folder to write config.json and weights into.")
     _refuse_older(folder)
@@ -148,10 +152,10 @@ def _preprocessor(clip: ClipConfig) -> dict[str, Any]:
     return {
         "image_processor_type": "VideoMAEImageProcessor",
         "do_resize": True,
-        "size": {"shortest_edge": clip.size},
+        "size": {"shortest_edge": clip.frame_size[0]},
         "resample": 2,
         "do_center_crop": True,
-        "crop_size": {"height": clip.size, "width": clip.size},
+        "crop_size": {"height": clip.frame_size[0], "width": clip.frame_size[1]},
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
@@ -163,7 +167,7 @@ def _preprocessor(clip: ClipConfig) -> dict[str, Any]:
 def _write_official(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     """A dict with epoch, model_state, optimizer_state and cfg, as the official training saves it."""
     config = checkpoint.model.config
-    _refuse(config, "official")
+    _refuse(checkpoint, "official")
     state = OrderedDict((f"model.{name}", value) for name, value in _renamed(checkpoint, "official").items())
     content = {"epoch": 0, "model_state": state, "optimizer_state": {}, "cfg": _cfg(checkpoint)}
     with whole(path) as partial:
@@ -186,7 +190,7 @@ def _cfg(checkpoint: Checkpoint) -> str:
             f"  SAMPLING_RATE: {clip.rate}",
             f"  STD: {json.dumps(clip.std)}",
             f"  TARGET_FPS: {clip.fps!r}",
-            f"  TEST_CROP_SIZE: {clip.size}",
+            f"  TEST_CROP_SIZE: {clip.frame_size[0]}",
             f"  TRAIN_CROP_SIZE: {config.frame_size[0]}",
             "MODEL:",
             "  ARCH: vit",
