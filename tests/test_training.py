@@ -20,7 +20,7 @@ from timesformer.config import ConfigError, TrainConfig
 from timesformer.data import dataset
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
-from timesformer.evaluate import evaluate
+from timesformer.evaluation import evaluate
 from timesformer.metrics import Regression
 from timesformer.model.transformer import TimeSformer
 from timesformer.scoring import Scoring

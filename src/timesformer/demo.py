@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from timesformer import configfile, evaluate, predict, report
+from timesformer import configfile, evaluation, predict, report
 from timesformer.checks import in_pixels
 from timesformer.config import (
     AugmentConfig,
@@ -198,10 +198,10 @@ def _evaluate(table: Manifest, config: TrainConfig, folder: Path, display: Displ
     weights = checkpoint.read(RunFolder(folder).best)
     with display:
         display.begin("evaluating", len(table.of("test")))
-        found = evaluate.evaluate(
+        found = evaluation.evaluate(
             weights, table, Scoring(clips=VIEWS, crops=1, precision=precision, batch=32), progress=_counter(display)
         )
-    evaluate.write(found, folder / "test")
+    evaluation.write(found, folder / "test")
 
 
 def _predict(out: Path) -> None:

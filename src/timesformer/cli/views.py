@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
-    from timesformer.evaluate import Evaluation
+    from timesformer.evaluation import Evaluation
     from timesformer.predict import Prediction
 
 
@@ -73,7 +73,7 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from timesformer import evaluate as verb
+    from timesformer import evaluation as verb
     from timesformer.scoring import Scoring
     from timesformer.training import processes
     from timesformer.weights import loading

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from timesformer import evaluate
+from timesformer import evaluation
 from timesformer.config import TrainConfig
 from timesformer.data import dataset
 from timesformer.data.dataset import Batch
 from timesformer.data.items import DataError, Item
 from timesformer.data.manifest import Manifest
-from timesformer.evaluate import Scoring
+from timesformer.evaluation import Scoring
 from timesformer.metrics import Multilabel, Regression
 from timesformer.model.transformer import TimeSformer
 from timesformer.training import adapters, loss, optimiser, processes, sharded
@@ -201,12 +201,12 @@ def validate(
         precision=torch.bfloat16 if engine.precision == "bf16" else None,
         workers=engine.workers,
     )
-    scores = evaluate.score_videos(
+    scores = evaluation.score_videos(
         model, session.validation, config.clip, scoring, task=config.task, units=session.units, progress=progress
     )
     if not scores.scores.isfinite().all():
         raise not_a_number("the model's answer")
-    numbers, failed = evaluate.measure(scores, session.manifest), dict(scores.failed)
+    numbers, failed = evaluation.measure(scores, session.manifest), dict(scores.failed)
     if isinstance(numbers, Regression):
         spreads = [error / spread for error, (_, spread) in zip(numbers.mae, session.units, strict=True)]
         return {"val_loss": sum(spreads) / len(spreads), "val_mae": numbers.mean_mae}, failed

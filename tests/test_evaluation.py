@@ -13,7 +13,7 @@ from timesformer.config import Task
 from timesformer.data import manifest as manifests
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
-from timesformer.evaluate import Evaluation, Scoring, evaluate, write
+from timesformer.evaluation import Evaluation, Scoring, evaluate, write
 from timesformer.metrics import Classification, Multilabel, Regression
 from timesformer.weights.checkpoint import Checkpoint
 
