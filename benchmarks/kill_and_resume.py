@@ -25,8 +25,8 @@ from safetensors.torch import load_file
 
 from timesformer.config import AugmentConfig, ClipConfig, EngineConfig, ModelConfig, OptimConfig, TrainConfig
 from timesformer.data import manifest, motions
-from timesformer.train import train
 from timesformer.training.display import Display
+from timesformer.training.loop import train
 
 TIMING = ("clips_per_second", "waited")
 # Everything that draws random numbers or keeps a state is on, and the state is saved after each step
@@ -51,7 +51,7 @@ class Bench:
     def start(self, out: Path) -> list[BaseProcess]:
         """Begin, or go on, in processes that are forked from one that has imported torch and no more."""
         context = get_context("forkserver")
-        context.set_forkserver_preload(["timesformer.train"])
+        context.set_forkserver_preload(["timesformer.training.loop"])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

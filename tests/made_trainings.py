@@ -24,8 +24,8 @@ from timesformer.config import AugmentConfig, ClipConfig, EngineConfig, ModelCon
 from timesformer.data import manifest
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
-from timesformer.train import Outcome, train
 from timesformer.training.display import Display
+from timesformer.training.loop import Outcome, train
 from timesformer.training.runfolder import Row
 
 SECTIONS = ("model", "clip", "augment", "optim", "engine")

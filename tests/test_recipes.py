@@ -18,8 +18,8 @@ from timesformer.data.manifest import Manifest
 from timesformer.model.cost import cost, multiply_adds, parameters
 from timesformer.model.transformer import TimeSformer
 from timesformer.recipes import LAPTOP, RECIPES, VIT_BASE, VIT_LARGE, VIT_SMALL, Recipe, recipe
-from timesformer.train import train
 from timesformer.training.choose import choose
+from timesformer.training.loop import train
 from timesformer.weights import zoo
 from timesformer.weights.source import Source
 

@@ -17,7 +17,7 @@ from tests.made_trainings import Moment, Watcher, signalled
 from timesformer.config import ConfigError, TrainConfig
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
-from timesformer.train import Outcome, train
+from timesformer.training.loop import Outcome, train
 from timesformer.training.runfolder import RunFolder, Saved, SaveError, State, replacing
 from timesformer.weights.report import WeightsError
 

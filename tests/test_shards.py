@@ -25,7 +25,7 @@ from timesformer.data.manifest import Manifest, load
 from timesformer.data.manifest import write as write_table
 from timesformer.data.scan import scan
 from timesformer.data.shards import Sample, ShardDataset, read, shards_of
-from timesformer.train import train
+from timesformer.training.loop import train
 from timesformer.video import reader
 
 pytest.importorskip("webdataset", reason="needs the extra webdataset")

@@ -24,9 +24,9 @@ from timesformer.evaluation import evaluate
 from timesformer.metrics import Regression
 from timesformer.model.transformer import TimeSformer
 from timesformer.scoring import Scoring
-from timesformer.train import Outcome, train
 from timesformer.training import display, optimiser, session
 from timesformer.training.advice import advice
+from timesformer.training.loop import Outcome, train
 from timesformer.training.runfolder import Row
 from timesformer.training.session import TrainingError
 from timesformer.weights import checkpoint

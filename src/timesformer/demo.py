@@ -28,9 +28,9 @@ from timesformer.data.manifest import Manifest
 from timesformer.predict import Predictor
 from timesformer.report import Page, Pixels, Result, Target
 from timesformer.scoring import Scoring
-from timesformer.train import train
 from timesformer.training import choose
 from timesformer.training.display import Display
+from timesformer.training.loop import train
 from timesformer.training.runfolder import RunFolder
 from timesformer.video import reader
 from timesformer.weights import checkpoint

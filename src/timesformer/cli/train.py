@@ -148,7 +148,7 @@ def _read(file: Path) -> TrainConfig:
 
 
 def _train(table: "Manifest", config: TrainConfig, arguments: Train, display: "Display") -> int:
-    from timesformer.train import train as run
+    from timesformer.training.loop import train as run
 
     display.say(_summary(config))
     outcome = run(table, config, arguments.out, resume=arguments.resume, display=display)
