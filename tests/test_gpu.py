@@ -70,7 +70,7 @@ def test_gradients_are_those_of_a_cpu_with_recomputed_blocks_and_without(name: s
             torch.testing.assert_close(other[each].cpu(), gradient, rtol=1e-3, atol=1e-4, msg=each)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_training_on_a_gpu_learns_and_goes_on_from_its_saved_state(precision: str, tmp_path: Path) -> None:
     data = made_trainings.table(tmp_path / "videos")
     config = made_trainings.config(engine={"precision": precision}, optim={"epochs": 8})

@@ -215,8 +215,10 @@ class EngineConfig:
 
     seed: int = 0
     """Seed of weights, order and augmentation."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the model; "auto" takes bfloat16 autocast on a device where it is faster."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """Device that computes; "auto" takes a CUDA GPU, or else Apple's (mps), or else the CPU."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the model; "auto" takes half precision where it is faster: bf16, or fp16 on a GPU without it."""
     workers: int = -1
     """Loader processes; -1 chooses by the number of cores."""
     cache: Literal["auto", "on", "off"] = "auto"

@@ -91,12 +91,10 @@ def _settled(
     first: Any, base: TrainConfig | None, table: "Manifest", words: list[str]
 ) -> tuple[Train, tuple[str, ...]]:
     """The arguments with every setting decided: those named or chosen, under those of the flags; and why."""
-    import torch
-
-    from timesformer.training import choose
+    from timesformer.training import arithmetic, choose
     from timesformer.weights import loading
 
-    gpu, outputs = torch.cuda.is_available(), len(table.labels)
+    gpu, outputs = arithmetic.on_gpu(first.settings.engine), len(table.labels)
     reasons: tuple[choose.Reason, ...] = ()
     if base is None:
         source = loading.read_source(first.settings.init) if first.settings.init else None
@@ -112,6 +110,7 @@ def _settled(
             f"model.classes is {arguments.settings.model.classes} but the data has {outputs}; leave it out."
         )
     others = changed(base, arguments.settings)
+    gpu = arithmetic.on_gpu(arguments.settings.engine)
     arguments = replace(arguments, settings=choose.settle(arguments.settings, table, gpu=gpu))
     return arguments, tuple(reason.text for reason in reasons if not others & set(reason.settings))
 

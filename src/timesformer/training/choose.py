@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
@@ -20,6 +21,7 @@ from timesformer.data.dataset import short_side
 from timesformer.data.items import Item, counted
 from timesformer.data.manifest import Manifest
 from timesformer.modern import SMALL_CPU, SMALL_FINETUNE, SMALL_GPU
+from timesformer.training import arithmetic
 from timesformer.video import reader, transforms
 from timesformer.video.reader import VideoError, VideoInfo
 from timesformer.weights.source import Source
@@ -130,7 +132,7 @@ def settle(config: TrainConfig, manifest: Manifest, *, gpu: bool) -> TrainConfig
     """The config with every "auto" of the engine decided for this machine, as a run writes it down."""
     engine = config.engine
     if engine.precision == "auto":
-        engine = replace(engine, precision="bf16" if _fast_bf16(config.model, gpu=gpu) else "fp32")
+        engine = replace(engine, precision=_fastest(config, gpu=gpu))
     if engine.cache == "auto":
         engine = replace(engine, cache="on" if _fits(config, manifest) else "off")
     if engine.workers < 0:
@@ -213,14 +215,19 @@ def _paced(optim: OptimConfig, clips: int, steps: int, reasons: list[Reason]) ->
     return replace(optim, repeats=repeats, epochs=epochs)
 
 
-def _fast_bf16(model: ModelConfig, *, gpu: bool) -> bool:
-    """Whether bfloat16 gains time: on a CPU its products must be faster by more than the copies around them take.
+def _fastest(config: TrainConfig, *, gpu: bool) -> Literal["fp32", "bf16", "fp16"]:
+    """The precision that gains time: a GPU's half precision, bfloat16 on a CPU that gains by it, or else float32."""
+    if gpu:
+        return arithmetic.fastest_on_gpu(config.engine)
+    return "bf16" if _fast_bf16(config.model) else "fp32"
+
+
+def _fast_bf16(model: ModelConfig) -> bool:
+    """Whether bfloat16 gains time on this CPU: products must be faster by more than the copies around them take.
 
     That a processor has instructions for it says little: with those of AVX-512 alone, products of ViT-B were measured
     at twice the speed of float32 on one machine and at half of it on another.
     """
-    if gpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
     if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return False
     half, full = _product_seconds(model)

@@ -13,7 +13,7 @@ from timesformer.data import dataset
 from timesformer.data.dataset import Batch, Broken, TrainingClips
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
-from timesformer.training import adapters, optimiser, processes, saving, session, stopping, tensorboard
+from timesformer.training import adapters, arithmetic, optimiser, processes, saving, session, stopping, tensorboard
 from timesformer.training.advice import advice
 from timesformer.training.display import Display
 from timesformer.training.processes import World
@@ -48,7 +48,7 @@ def train(
     where the final checkpoint can't be written, which ``resume`` then tries again.
     """
     alone = not processes.launched()
-    with processes.joined() as world, stopping.noted(show=world.first, insist=alone) as caught:
+    with processes.joined(config.engine) as world, stopping.noted(show=world.first, insist=alone) as caught:
         # chosen by measuring, which may end differently on every machine
         precision = world.collect(config.engine.precision)[0]
         config = replace(config, engine=replace(config.engine, precision=precision))
@@ -238,6 +238,7 @@ def _check(manifest: Manifest, config: TrainConfig, world: World) -> None:
             f"{manifest.task} and has {len(manifest.labels)}; make task and model.classes agree with the data."
         )
     optimiser.check_in_backward(config, copies=world.size > 1 and config.engine.parallel == "ddp")
+    arithmetic.check(config, processes=world.size)
     adapters.check(config.lora)
     if config.engine.tensorboard:
         tensorboard.check()

@@ -11,7 +11,7 @@ from timesformer.config import ConfigError, TrainConfig
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import adapters, loss, optimiser
+from timesformer.training import adapters, arithmetic, loss, optimiser
 from timesformer.training.display import Display
 from timesformer.video.reader import VideoError
 from timesformer.video.views import noting_damage, read_views
@@ -68,7 +68,8 @@ class _Check:
     """A model, the clips that it is to learn, and how far it has come."""
 
     def __init__(self, config: TrainConfig, inputs: Tensor, targets: Tensor, display: Display, units: Units) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = arithmetic.device(config.engine)
+        self.scaler = arithmetic.scaler(self.device, config.engine.precision)
         self.config, self.display = config, display
         self.inputs, self.targets = inputs.to(self.device), targets.to(self.device)
         self.optim = replace(config.optim, weight_decay=0.0, label_smoothing=0.0)
@@ -101,18 +102,19 @@ class _Check:
         total, size = 0.0, max(self.optim.batch // self.optim.accumulate, 1)
         for clips, wanted in zip(self.inputs.split(size), self.targets.split(size), strict=True):
             share = loss.losses(self._logits(clips), wanted, self.config.task, self.optim).sum() / len(self.inputs)
-            share.backward()
+            self.scaler.scale(share).backward()
             total += float(share.detach())
         if self.optim.clip_grad:
+            self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip_grad)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.steps += 1
         self.losses.append(total)
         self.display.step(done=self.steps, loss=total, lr=lr, clips_per_second=0.0)
 
     def _logits(self, clips: Tensor) -> Tensor:
-        half = self.config.engine.precision == "bf16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+        with arithmetic.autocast(self.device, self.config.engine.precision):
             answer: Tensor = self.model(clips)
         return answer.float()
 

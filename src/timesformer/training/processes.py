@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from timesformer.config import EngineConfig
 from timesformer.model.transformer import TimeSformer
+from timesformer.training import arithmetic
 
 _KEPT: list[dist.ProcessGroup | None] = []
 """Groups that were left. Gloo's threads take the interpreter's lock to drop what they sent, holding a lock that the
@@ -67,13 +68,16 @@ def launched() -> bool:
 
 
 @contextmanager
-def joined() -> Iterator[World]:
-    """Join the processes that ``torchrun`` started, with NCCL on GPUs and Gloo elsewhere; alone without it."""
-    cuda = torch.cuda.is_available()
+def joined(engine: EngineConfig | None = None) -> Iterator[World]:
+    """Join the processes that ``torchrun`` started, with NCCL on GPUs and Gloo elsewhere; alone without it.
+
+    The device is the one that the settings ask for.
+    """
+    device = arithmetic.device(engine or EngineConfig(), number=int(os.environ.get("LOCAL_RANK", "0")))
+    cuda = device.type == "cuda"
     if not launched():
-        yield World(0, 1, torch.device("cuda" if cuda else "cpu"))
+        yield World(0, 1, device)
         return
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)

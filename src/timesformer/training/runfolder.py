@@ -68,6 +68,8 @@ class State:
     """Videos used although part of them does not decode."""
     average: list[torch.Tensor] = field(default_factory=list)
     """Averaged weights in the order of the parameters; empty without averaging."""
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """State of the gradient scaler of a float16 training; empty in other precisions."""
     lacking: list[str] = field(default_factory=list)
     """Tensors that the weights to start from did not have, so that they learn even beside adapters."""
     data: str = ""

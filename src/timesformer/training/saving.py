@@ -48,7 +48,12 @@ def save(session: Session, state: State) -> None:
     """Write the state to go on from; a full disk keeps the previous one and is said, not fatal."""
     share_found(session, state)
     world = session.world
-    now = replace(state, loss=world.total(state.loss), clips=round(world.total(state.clips)))
+    now = replace(
+        state,
+        loss=world.total(state.loss),
+        clips=round(world.total(state.clips)),
+        scaler=session.scaler.state_dict(),
+    )
     if sharded.is_sharded(session.model):
         _save_parts(session, now)
         return

@@ -15,7 +15,7 @@ from timesformer.data.manifest import Manifest
 from timesformer.evaluation import Scoring
 from timesformer.metrics import Multilabel, Regression
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import adapters, loss, optimiser, processes, sharded
+from timesformer.training import adapters, arithmetic, loss, optimiser, processes, sharded
 from timesformer.training.display import Display
 from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, Saved, State
@@ -43,6 +43,8 @@ class Session:
     shared: nn.Module
     """The model as this process trains it."""
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    """Scales the loss of a float16 training; does nothing in other precisions."""
     weights: Tensor | None
     """Loss weight of each class."""
     lacking: Sequence[str]
@@ -99,6 +101,7 @@ def _build(
         model=model,
         shared=shared,
         optimizer=optimizer,
+        scaler=arithmetic.scaler(world.device, config.engine.precision),
         weights=loss.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
         lacking=lacking,
         units=units,
@@ -121,6 +124,8 @@ def _restored(session: Session, saved: Saved) -> State:
         processes.restore(session.model, session.optimizer, weights, optimizer)
     if state.average and not parts:
         state.average = [processes.like(whole, shard) for whole, shard in zip(state.average, new.average, strict=True)]
+    if state.scaler and session.scaler.is_enabled():
+        session.scaler.load_state_dict(state.scaler)
     if not session.world.first:  # what was saved are the sums over all processes
         state.loss, state.clips = 0.0, 0
     return state
@@ -149,27 +154,24 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
     for index in range(config.optim.accumulate):
         some, wanted = (values.tensor_split(config.optim.accumulate)[index] for values in (clips, targets))
         with processes.quiet(session.shared, index == config.optim.accumulate - 1):
-            with _arithmetic(session):
+            with arithmetic.autocast(device, config.engine.precision):
                 logits = session.shared(_one_at_least(some))[: len(some)]
             each = loss.losses(logits, wanted, config.task, config.optim, session.weights)
             # The mean over the whole batch. Processes average their gradients, so each multiplies by their number.
-            (each.sum() / expected * session.world.size).backward()
+            session.scaler.scale(each.sum() / expected * session.world.size).backward()
             total += each.detach().sum()
     if config.optim.clip_grad:
+        session.scaler.unscale_(session.optimizer)
         nn.utils.clip_grad_norm_(session.model.parameters(), config.optim.clip_grad)
     if not config.engine.optimizer_in_backward:
-        session.optimizer.step()
+        session.scaler.step(session.optimizer)
+        session.scaler.update()
     return float(total)
 
 
 def _one_at_least(clips: Tensor) -> Tensor:
     """Clips, or a blank one: every process must go through the model, even if all its videos were broken."""
     return clips if len(clips) else clips.new_zeros(1, *clips.shape[1:])
-
-
-def _arithmetic(session: Session) -> torch.autocast:
-    half = session.config.engine.precision == "bf16"
-    return torch.autocast(session.world.device.type, dtype=torch.bfloat16, enabled=half)
 
 
 def snapshot(session: Session, state: State) -> TimeSformer:
@@ -198,7 +200,7 @@ def validate(
     scoring = Scoring(
         clips=engine.clips,
         crops=engine.crops,
-        precision=torch.bfloat16 if engine.precision == "bf16" else None,
+        precision=arithmetic.HALF.get(engine.precision),
         workers=engine.workers,
     )
     scores = evaluation.score_videos(
