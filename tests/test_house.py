@@ -16,6 +16,7 @@ FLOORS = {
     "config": 0,
     "configfile": 0,
     "modern": 0,
+    "plain": 0,
     "recipes": 0,
     "model": 1,
     "machine": 2,
