@@ -180,3 +180,40 @@ def test_impossible_videos_are_named(frames: int, fps: float) -> None:
 def test_no_clips_is_an_error() -> None:
     with pytest.raises(ValueError, match="clips is 0; a video needs at least 1"):
         sampling.views(10, 30.0, ClipConfig(), clips=0)
+
+
+def uneven(seed: int, frames: int) -> torch.Tensor:
+    return torch.rand(frames, generator=seeded(seed), dtype=torch.float64).mul(0.2).add(0.004).cumsum(0)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 99), st.integers(1, 300), ANY, st.integers(1, 10), st.sampled_from(["middle", "official"]))
+def test_clips_by_time_lie_in_the_video_and_run_forward(
+    seed: int, frames: int, clip: ClipConfig, clips: int, placement: sampling.Placement
+) -> None:
+    times = uneven(seed, frames)
+    planned = sampling.views(frames, 9.0, clip, clips=clips, placement=placement, times=times)
+    drawn = sampling.training(frames, 9.0, clip, generator=seeded(seed), times=times)
+    assert planned.shape == (clips, clip.frames) and drawn.shape == (clip.frames,)
+    for numbers in (*planned, drawn):
+        assert numbers.min() >= 0 and numbers.max() < frames and (numbers.diff() >= 0).all()
+    longest = sampling.whole(max(round((float(times[-1] - times[0]) + 1 / 9) * clip.fps), 1), clip.fps, clip)
+    assert sampling.views(frames, 9.0, clip, placement="whole", times=times).shape == longest.shape
+
+
+@settings(deadline=None)
+@given(st.integers(1, 500), ANY, st.integers(1, 4))
+def test_by_time_and_by_number_agree_where_the_rate_is_that_of_the_clip(
+    frames: int, clip: ClipConfig, clips: int
+) -> None:
+    times = torch.arange(frames, dtype=torch.float64) / clip.fps + 100
+    by_time = sampling.views(frames, clip.fps, clip, clips=clips, times=times)
+    assert torch.equal(by_time, sampling.views(frames, clip.fps, clip, clips=clips))
+
+
+def test_times_that_can_not_be_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"times have the shape \(2,\); a video of 3 frames needs one for each"):
+        sampling.views(3, 30.0, ClipConfig(), times=[0, 1])
+    for times in ([0.0, 2.0, 1.0], [0.0, 1.0, math.nan]):
+        with pytest.raises(ValueError, match="times go back or are not finite"):
+            sampling.training(3, 30.0, ClipConfig(), generator=seeded(), times=times)

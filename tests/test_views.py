@@ -1,6 +1,8 @@
 """The views of a video: the right frames of the right stretch, with the pixels of a full-size read."""
 
+import resource
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.made_videos import numbers_of, write
 from timesformer.config import ClipConfig
-from timesformer.video import reader, transforms, views
+from timesformer.video import memory, reader, sampling, transforms
 from timesformer.video.reader import DamagedVideoWarning, VideoError, VideoInfo
-from timesformer.video.views import noting_damage, read_views, stretch
+from timesformer.video.views import frame_range, noting_damage, planned, portions, read_views, stretch
 
 CLIP = ClipConfig(frames=4, rate=2, size=64, mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -57,20 +59,23 @@ def test_a_stretch_is_seen_as_a_video_of_its_own(tmp_path: Path) -> None:
         read_views(path, clip, start=7, end=8)
 
 
-def test_many_large_clips_are_read_in_parts_without_changing_a_pixel(
+def test_many_large_clips_are_read_in_portions_without_changing_a_pixel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "v.mp4", frames=30)
-    whole = read_views(path, CLIP, clips=5)
+    numbers = planned(reader.info(path), CLIP, clips=5)
+    whole = read_views(path, CLIP, clips=5, crops=3)
     asked: list[int] = []
-    read = reader.read
-    monkeypatch.setattr(reader, "read", lambda path, numbers: asked.append(len(numbers)) or read(path, numbers))
-    read_views(path, CLIP, clips=5)
-    monkeypatch.setattr(views, "_AT_ONCE", 2 * 4 * 3 * 64 * 48)
-    assert torch.equal(read_views(path, CLIP, clips=5), whole)
-    monkeypatch.setattr(views, "_AT_ONCE", 1)
-    assert torch.equal(read_views(path, CLIP, clips=5), whole)
-    assert asked == [5, 2, 2, 1, 1, 1, 1, 1, 1]
+    read = reader.read_noted
+    monkeypatch.setattr(reader, "read_noted", lambda path, numbers: asked.append(len(numbers)) or read(path, numbers))
+    clip = 3 * 4 * 4 * 3 * 64 * 64
+    for most, sizes, frames in ((2**30, [15], 18), (2 * clip, [6, 6, 3], 2), (1, [3] * 5, 1)):
+        asked.clear()
+        parts = list(portions(path, numbers, CLIP, crops=3, most=most))
+        assert torch.equal(torch.cat([part.views for part in parts]), whole)
+        assert [len(part.views) for part in parts] == sizes
+        assert [part.left for part in parts] == [15 - sum(sizes[: place + 1]) for place in range(len(sizes))]
+        assert max(asked) == frames
 
 
 def test_a_stretch_holds_the_frames_whose_time_lies_in_it() -> None:
@@ -128,3 +133,70 @@ def test_damage_is_noted_once_and_other_warnings_pass() -> None:
         warnings.filterwarnings("default", category=UserWarning, message="something else")
         warnings.warn("something else", UserWarning, stacklevel=1)
     assert (notes, len(told)) == (["frame 3 is lost"], 1)
+
+
+def dynamic(folder: Path) -> Path:
+    """Two seconds of 5 frames a second, then two of 50."""
+    times = [number / 5 for number in range(10)] + [2 + number / 50 for number in range(100)]
+    return write(folder / "dynamic.mp4", frames=times, size=(64, 64))
+
+
+def test_clips_of_a_varying_rate_last_as_long_as_they_are_meant_to(tmp_path: Path) -> None:
+    path = dynamic(tmp_path)
+    info = reader.info(path)
+    assert info.variable_rate
+    clip = ClipConfig(frames=8, rate=4, size=64)
+    span = 8 * 4 / 30
+    shown_at = torch.tensor(info.times)[planned(info, clip, clips=3)]
+    starts = torch.tensor([0.0, (4 - span) / 2, 4 - span])
+    wanted = starts[:, None] + torch.linspace(0, span - 1 / 30, 8)
+    # a frame of the slow part is on the screen for 0.2 s
+    assert ((wanted - shown_at) < 0.2 + 0.04).all() and ((shown_at - wanted) < 0.04).all()
+    assert float(shown_at[2, -1]) > 3.9
+    segments = ClipConfig(frames=8, sampling="segments", size=64)
+    middles = torch.tensor(info.times)[planned(info, segments)[0]]
+    assert (middles - torch.tensor([0.2, 0.6, 1.0, 1.4, 2.25, 2.75, 3.25, 3.75])).abs().max() < 0.03
+    assert shown(read_views(path, replace(CLIP, sampling="segments"), crops=3))[:4] == [2, 7, 34, 84]
+
+
+def test_time_ranges_of_a_varying_rate_are_placed_by_time(tmp_path: Path) -> None:
+    info = reader.info(dynamic(tmp_path))
+    slow, quick = frame_range(info, 0.0, 2.0), frame_range(info, 2.0, 4.0)
+    assert (slow.first, slow.frames, round(slow.fps, 3)) == (0, 10, 5.0)
+    assert (quick.first, quick.frames, round(quick.fps, 1)) == (10, 100, 50.0)
+    clip = ClipConfig(frames=4, rate=15, size=64)  # 2 s
+    for start in (0.0, 2.0):
+        times = torch.tensor(info.times)[planned(info, clip, start=start, end=start + 2.0)[0]]
+        assert (times - start - torch.tensor([0.0, 0.64, 1.3, 1.95])).abs().max() < 0.25
+
+
+def test_a_constant_rate_is_planned_by_number_as_ever(tmp_path: Path) -> None:
+    info = reader.info(write(tmp_path / "v.mp4", frames=40, fps=30000 / 1001))
+    assert frame_range(info).times is None
+    expected = sampling.views(40, info.fps, CLIP, clips=3)
+    assert torch.equal(planned(info, CLIP, clips=3), expected)
+
+
+def test_memory_that_runs_out_is_the_error_of_the_video(tmp_path: Path) -> None:
+    for error in (
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."),
+    ):
+        with pytest.raises(VideoError, match=r"v\.mp4: takes more memory than there is"), memory.named("v.mp4"):
+            raise error
+    with pytest.raises(VideoError, match="takes more memory"), memory.named("v.mp4"):
+        torch.empty(2**60, dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="another"), memory.named("v.mp4"):
+        raise RuntimeError("another")
+    with pytest.raises(VideoError, match=r"needs 5\.7 GiB for 8 frames of 16000x16000 pixels, more than the 4 GiB"):
+        memory.check_frames("v.gif", 8, (16000, 16000))
+    memory.check_frames("v.mp4", 96, (2160, 3840))
+
+
+def test_very_long_frames_take_no_more_memory_than_their_crops(tmp_path: Path) -> None:
+    path = write(tmp_path / "thin.avi", frames=4, size=(3000, 2), codec="ffv1")
+    clip = ClipConfig(frames=4, sampling="segments", size=224)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert read_views(path, clip, crops=3).shape == (3, 4, 3, 224, 224)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB; whole frames took over 6 GB

@@ -10,13 +10,19 @@ a frame, what FFmpeg writes into mp4 files of 30 and 25 frames a second. From th
 frames, cut down to whole numbers: 8 frames at rate 32 are 0, 36, 72, 109, 145, 182, 218, 255, not multiples of 32.
 
 Segments (Something-Something-V2) cut the whole video into equal parts whose borders are rounded half to even.
+
+All this counts frames, which is right where each is shown for the same time. Where the rate varies (``times``), clips
+are planned for the same video at a constant rate and each number then becomes the frame that is shown at its time: what
+a pipeline does that converts videos to a constant rate first.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from timesformer.config import ClipConfig
@@ -25,15 +31,23 @@ Placement = Literal["middle", "official", "whole"]
 
 TICKS = 512
 """Ticks of the container's clock in one frame: a dense start is cut down to a multiple of 1 / TICKS frames."""
+ROUNDING = 0.001
+"""Seconds by which a written time may miss the one it means: containers such as Matroska write milliseconds."""
 
 
-def training(frames: int, fps: float, clip: ClipConfig, *, generator: torch.Generator) -> Tensor:
+def training(
+    frames: int, fps: float, clip: ClipConfig, *, generator: torch.Generator, times: ArrayLike | None = None
+) -> Tensor:
     """Frame numbers of one random clip, ``(t,)``.
 
     Dense: a start drawn uniformly from all that leave the clip inside the video. Segments: one frame drawn from each
-    part, both borders included, so neighbouring parts may draw the border they share.
+    part, both borders included, so neighbouring parts may draw the border they share. ``times`` as in :func:`views`.
     """
     _check(frames, fps)
+    if times is not None:
+        shown = _increasing(times, frames)
+        count, rate = _regular(shown, fps, clip)
+        return _shown_at(training(count, rate, clip, generator=generator), rate, shown)
     if clip.sampling == "segments":
         first, last = _segments(frames, clip.frames)
         draw = torch.rand(clip.frames, generator=generator, dtype=torch.float64)
@@ -42,7 +56,15 @@ def training(frames: int, fps: float, clip: ClipConfig, *, generator: torch.Gene
     return _dense([float(draw) * _slack(frames, fps, clip)], frames, fps, clip)[0]
 
 
-def views(frames: int, fps: float, clip: ClipConfig, *, clips: int = 1, placement: Placement = "middle") -> Tensor:
+def views(
+    frames: int,
+    fps: float,
+    clip: ClipConfig,
+    *,
+    clips: int = 1,
+    placement: Placement = "middle",
+    times: ArrayLike | None = None,
+) -> Tensor:
     """Frame numbers of the clips that stand for a video in evaluation, ``(clips, t)``.
 
     ``"middle"``: one dense clip lies in the middle of the video, as the paper says; several are evenly spread, the
@@ -53,10 +75,18 @@ def views(frames: int, fps: float, clip: ClipConfig, *, clips: int = 1, placemen
     With segments, one clip takes the middle of each part under either placement. K clips take from each part the
     middles of its K equal pieces, so they differ wherever a part is at least K frames long; the released code repeats
     the same clip, and so does ``"official"``.
+
+    ``times``, for a video whose rate varies, are the seconds at which each of the frames begins to be shown, ``(n,)``,
+    increasing from any origin; the last one is shown for 1 / ``fps`` seconds. Clips and segments are then placed by
+    time: a clip lasts as long as it does in a video of constant rate, and segments are equally long.
     """
     _check(frames, fps)
     if clips < 1:
         raise ValueError(f"clips is {clips}; a video needs at least 1.")
+    if times is not None:
+        shown = _increasing(times, frames)
+        count, rate = _regular(shown, fps, clip)
+        return _shown_at(views(count, rate, clip, clips=clips, placement=placement), rate, shown)
     if placement == "whole":
         return whole(frames, fps, clip)
     if clip.sampling == "segments":
@@ -90,6 +120,35 @@ def _check(frames: int, fps: float) -> None:
         raise ValueError(f"frames is {frames}; a clip needs a video of at least 1 frame.")
     if not (fps > 0 and math.isfinite(fps)):
         raise ValueError(f"fps is {fps}; it must be above 0 and finite: give the frame rate if the file has none.")
+
+
+def _increasing(times: ArrayLike, frames: int) -> NDArray[np.float64]:
+    """The times in seconds from the first one, one for each frame."""
+    shown = np.asarray(times, dtype=np.float64)
+    if shown.shape != (frames,):
+        raise ValueError(f"times have the shape {shown.shape}; a video of {frames} frames needs one for each.")
+    if not np.isfinite(shown).all() or (np.diff(shown) < 0).any():
+        raise ValueError("times go back or are not finite; give them in the order in which the frames are shown.")
+    return shown - shown[0]
+
+
+def _regular(times: NDArray[np.float64], fps: float, clip: ClipConfig) -> tuple[int, float]:
+    """Frames and rate of the same video at a constant rate.
+
+    Dense clips are planned at the rate that they are made for. Segments need every frame of the video to be within
+    reach, so they are planned at the rate at which the quickest frames follow one another.
+    """
+    rate = clip.fps
+    if clip.sampling == "segments":
+        steps = np.diff(times)
+        rate = max(fps, 1 / max(float(steps[steps > 0].min()), ROUNDING) if (steps > 0).any() else fps)
+    return max(round((float(times[-1]) + 1 / fps) * rate), 1), rate
+
+
+def _shown_at(numbers: Tensor, rate: float, times: NDArray[np.float64]) -> Tensor:
+    """The frame on the screen at the time of each frame of the video at a constant rate."""
+    after = np.searchsorted(times, numbers.numpy() / rate + ROUNDING, side="right")
+    return torch.from_numpy(np.maximum(after - 1, 0))
 
 
 def _span(fps: float, clip: ClipConfig) -> float:

@@ -17,6 +17,9 @@ ONE_CROP = 256 / 224
 """Size of frames as a multiple of the crop's where there is one centre crop, as in the released code."""
 
 _PART = 2**20  # values resized at once: bounds the float copies, and halves the time of a clip of 96 HD frames
+_WHOLE = 2**22
+"""Pixels of a resized frame up to which it is made as a whole and then cropped. A frame of 1 x 3000 pixels would become
+one of 256 x 768000."""
 
 
 def resize(frames: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -68,20 +71,25 @@ def crops(frames: Tensor, size: int | tuple[int, int], count: int) -> Tensor:
     not what its code does; this is.
     """
     height, width = frames.shape[-2:]
+    tall, wide = sides(size)
+    places = _corners((height, width), (tall, wide), count)
+    return torch.stack([frames[..., y : y + tall, x : x + wide] for y, x in places], dim=1).flatten(0, 1)
+
+
+def _corners(size: tuple[int, int], crop: tuple[int, int], count: int) -> list[tuple[int, int]]:
+    """Top and left of each crop of frames of a size."""
+    (height, width), (tall, wide) = size, crop
     if count not in (1, 3):
         raise ValueError(f"{count} crops; a clip has 1 (centre) or 3 (along its longer axis).")
-    tall, wide = sides(size)
     down, right = height - tall, width - wide  # pixels that the crop leaves over
     if min(down, right) < 0:
         raise ValueError(f"frames of {height}x{width} are smaller than a crop of {tall}x{wide}; resize them first.")
     top, left = math.ceil(down / 2), math.ceil(right / 2)
     if count == 1:
-        corners = [(top, left)]
-    elif down > right:
-        corners = [(0, left), (top, left), (down, left)]
-    else:
-        corners = [(top, 0), (top, left), (top, right)]
-    return torch.stack([frames[..., y : y + tall, x : x + wide] for y, x in corners], dim=1).flatten(0, 1)
+        return [(top, left)]
+    if down > right:
+        return [(0, left), (top, left), (down, left)]
+    return [(top, 0), (top, left), (top, right)]
 
 
 def eval_views(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
@@ -91,8 +99,62 @@ def eval_views(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
     (a square one: their short side becomes ``clip.size``), with one 256/224 of that, both as in the released code.
     """
     check_pixels(frames)
-    # Clip by clip: ten clips of full-HD frames as floats at once would take gigabytes.
-    return torch.cat([_one_clip(single, clip, crops) for single in frames.split(1)])
+    clips, length = frames.shape[:2]
+    views = eval_frames(frames.flatten(0, 1), clip, crops=crops)
+    return views.unflatten(1, (clips, length)).transpose(0, 1).flatten(0, 1)
+
+
+def eval_frames(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
+    """What :func:`eval_views` makes of each frame, uint8 ``(n, c, h, w)`` -> float ``(crops, n, c, *clip.frame_size)``.
+
+    No more than a few frames are held as floats at their resized size, and of very long or very tall ones only what
+    the crops show.
+    """
+    check_pixels(frames)
+    tall, wide = clip.frame_size
+    room = (tall, wide) if crops == 3 else (round(tall * ONE_CROP), round(wide * ONE_CROP))
+    full = covering((frames.shape[-2], frames.shape[-1]), room)
+    places = _corners(full, (tall, wide), crops)
+    views = torch.empty(crops, *frames.shape[:2], tall, wide)
+    together = max(_PART // max(math.prod(frames.shape[1:]), 1), 1)
+    for start in range(0, len(frames), together):
+        part = frames[start : start + together]
+        if math.prod(full) <= _WHOLE:
+            whole = resize(part, full)
+            pieces = [whole[..., y : y + tall, x : x + wide] for y, x in places]
+        else:
+            pieces = [_piece(part, full, (y, x, tall, wide)) for y, x in places]
+        for view, piece in zip(views, pieces, strict=True):
+            view[start : start + together] = normalise(piece, clip)
+    return views
+
+
+def _piece(frames: Tensor, full: tuple[int, int], box: tuple[int, int, int, int]) -> Tensor:
+    """The part (top, left, height, width) of frames resized to ``full``, without the rest, as float pixels."""
+    top, left, tall, wide = box
+    height, width = frames.shape[-2:]
+    first_row, rows = _weights(height, full[0], range(top, top + tall))
+    first_column, columns = _weights(width, full[1], range(left, left + wide))
+    seen = frames[..., first_row : first_row + rows.shape[1], first_column : first_column + columns.shape[1]]
+    return rows @ seen.float() @ columns.T
+
+
+def _weights(length: int, new: int, wanted: range) -> tuple[int, Tensor]:
+    """What places of a line of ``length`` pixels add to those ``wanted`` of the ``new`` ones it is resized to.
+
+    The first place that adds anything, and a row for each that is wanted: the triangle filter of antialiased bilinear
+    resizing, as torch and Pillow apply it.
+    """
+    scale = length / new
+    support = max(scale, 1.0)
+    centres = (torch.arange(wanted.start, wanted.stop, dtype=torch.float64) + 0.5) * scale
+    low = (centres - support + 0.5).floor().clamp(min=0)
+    high = (centres + support + 0.5).floor().clamp(max=length)
+    first, last = int(low.min()), int(high.max())
+    places = torch.arange(first, last, dtype=torch.float64)
+    weights = (1 - ((places + 0.5 - centres[:, None]) / support).abs()).clamp(min=0)
+    weights *= (places >= low[:, None]) & (places < high[:, None])
+    return first, (weights / weights.sum(dim=1, keepdim=True)).float()
 
 
 def check_pixels(frames: Tensor) -> None:
@@ -102,10 +164,3 @@ def check_pixels(frames: Tensor) -> None:
             f"frames are {frames.dtype} of shape {tuple(frames.shape)}; they must be uint8 RGB pixels (..., 3, h, w): "
             "convert them first, or use normalise() on float pixels 0 to 255."
         )
-
-
-def _one_clip(frames: Tensor, clip: ClipConfig, count: int) -> Tensor:
-    tall, wide = clip.frame_size
-    room = (tall, wide) if count == 3 else (round(tall * ONE_CROP), round(wide * ONE_CROP))
-    resized = resize(frames, covering((frames.shape[-2], frames.shape[-1]), room))
-    return normalise(crops(resized, clip.size, count), clip)

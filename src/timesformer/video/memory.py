@@ -1,0 +1,43 @@
+"""Running out of memory as an error of the video that asked for it, and what one item may ask for."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from timesformer.video.container import VideoError
+
+ITEM = 2**32
+"""Bytes that the frames of one training clip may take; a file of a few kilobytes can ask for any number of them."""
+_SIGNS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "calculation overflowed")
+"""What torch's allocator on the CPU says on Linux, macOS and Windows, and where a size is beyond counting."""
+
+
+def lacking(error: BaseException) -> bool:
+    """Whether an error says that memory ran out on the CPU, whoever raised it: Python, numpy, torch or the system."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+
+
+@contextmanager
+def named(path: Path | str) -> Iterator[None]:
+    """Turn running out of memory within the ``with`` into a :class:`VideoError` of the video."""
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError) as error:
+        if isinstance(error, VideoError) or not lacking(error):
+            raise
+        reason = "takes more memory than there is; shrink it, or decode in fewer processes"
+        raise VideoError(Path(path), reason) from None
+
+
+def check_frames(path: Path | str, frames: int, size: tuple[int, int]) -> None:
+    """Raise :class:`VideoError` where RGB frames of a height and width would take more than :data:`ITEM` bytes."""
+    needed = frames * 3 * size[0] * size[1]
+    if needed > ITEM:
+        raise VideoError(
+            Path(path),
+            f"needs {needed / 2**30:.1f} GiB for {frames} frames of {size[1]}x{size[0]} pixels, more than the "
+            f"{ITEM / 2**30:.0f} GiB that one clip may take; shrink the video",
+        )
