@@ -155,15 +155,15 @@ def test_clips_of_a_varying_rate_last_as_long_as_they_are_meant_to(tmp_path: Pat
     assert float(shown_at[2, -1]) > 3.9
     segments = ClipConfig(frames=8, sampling="segments", size=64)
     middles = torch.tensor(info.times)[planned(info, segments)[0]]
-    assert (middles - torch.tensor([0.2, 0.6, 1.0, 1.4, 2.25, 2.75, 3.25, 3.75])).abs().max() < 0.03
-    assert shown(read_views(path, replace(CLIP, sampling="segments"), crops=3))[:4] == [2, 7, 34, 84]
+    assert (middles - torch.tensor([0.2, 0.6, 1.2, 1.6, 2.25, 2.75, 3.25, 3.75])).abs().max() < 0.03
+    assert shown(read_views(path, replace(CLIP, sampling="segments"), crops=3))[:4] == [2, 7, 35, 85]
 
 
 def test_time_ranges_of_a_varying_rate_are_placed_by_time(tmp_path: Path) -> None:
     info = reader.info(dynamic(tmp_path))
     slow, quick = frame_range(info, 0.0, 2.0), frame_range(info, 2.0, 4.0)
     assert (slow.first, slow.frames, round(slow.fps, 3)) == (0, 10, 5.0)
-    assert (quick.first, quick.frames, round(quick.fps, 1)) == (10, 100, 50.0)
+    assert (quick.first, quick.frames, round(quick.fps)) == (10, 100, 50)
     clip = ClipConfig(frames=4, rate=15, size=64)  # 2 s
     for start in (0.0, 2.0):
         times = torch.tensor(info.times)[planned(info, clip, start=start, end=start + 2.0)[0]]

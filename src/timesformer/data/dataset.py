@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -15,9 +17,9 @@ from timesformer import machine
 from timesformer.config import TrainConfig
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
-from timesformer.video import augment, reader, sampling, tars
+from timesformer.video import augment, memory, reader, sampling, tars
 from timesformer.video.reader import VideoError
-from timesformer.video.views import noting_damage, stretch
+from timesformer.video.views import frame_range, noting_damage
 
 Place = tuple[int, int, int]
 """Epoch, repeat within the epoch, and position in the list of items."""
@@ -73,6 +75,8 @@ class Video:
     fps: float
     damage: str = ""
     """What of it does not decode."""
+    times: NDArray[np.float64] | None = None
+    """Seconds at which each frame begins to be shown, where the rate varies."""
 
 
 def order(
@@ -148,11 +152,11 @@ class TrainingClips(Dataset[Sample | Broken]):
         generator = torch.Generator().manual_seed(mixed(self.config.engine.seed, epoch, repeat, position))
         key = self.items[position].key
         try:
-            with noting_damage() as notes:
+            with noting_damage() as notes, memory.named(self.items[position].path):
                 frames, damage = self._frames(position, generator)
+                clip = augment.training_clip(frames, self.config.clip, self.config.augment, generator=generator)
         except VideoError as error:
             return Broken(key, error.reason)
-        clip = augment.training_clip(frames, self.config.clip, self.config.augment, generator=generator)
         path = f"{self.items[position].path}: "
         return Sample(key, clip, self.targets[position], "; ".join(note.removeprefix(path) for note in notes) or damage)
 
@@ -176,13 +180,15 @@ class TrainingClips(Dataset[Sample | Broken]):
             video = self.cache[position]
             if isinstance(video, Broken):
                 raise VideoError(item.path, video.reason)
-            return video.frames[
-                sampling.training(len(video.frames), video.fps, clip, generator=generator)
-            ], video.damage
+            numbers = sampling.training(len(video.frames), video.fps, clip, generator=generator, times=video.times)
+            return video.frames[numbers], video.damage
         info = reader.info(item.path)
-        first, count = stretch(info, item.start, item.end)
-        numbers = first + sampling.training(count, info.fps, clip, generator=generator)
-        return reader.read(item.path, numbers, short_side=short_side(self.config, (info.height, info.width))), ""
+        found = frame_range(info, item.start, item.end)
+        numbers = found.first + sampling.training(found.frames, found.fps, clip, generator=generator, times=found.times)
+        side = short_side(self.config, (info.height, info.width))
+        if side is None:
+            memory.check_frames(item.path, len(numbers), (info.height, info.width))
+        return reader.read(item.path, numbers, short_side=side), ""
 
 
 def batches(
@@ -223,10 +229,11 @@ def decode_all(
     def one(item: Item) -> Video | Broken:
         try:
             info = reader.info(item.path)
-            first, count = stretch(info, item.start, item.end)
+            found = frame_range(info, item.start, item.end)
             side = short_side(config, (info.height, info.width))
-            frames = reader.read(item.path, range(first, first + count), short_side=side)
-            return Video(frames, info.fps)
+            with memory.named(item.path):
+                frames = reader.read(item.path, range(found.first, found.first + found.frames), short_side=side)
+            return Video(frames, found.fps, times=found.times)
         except VideoError as error:
             return Broken(item.key, error.reason)
 
