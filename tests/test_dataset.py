@@ -13,9 +13,10 @@ from tests import made_trainings, made_videos
 from tests.test_broken_videos import wipe
 from timesformer.config import TrainConfig
 from timesformer.data import dataset, manifest
-from timesformer.data.dataset import Batch, Broken, TrainingClips, Video
+from timesformer.data.dataset import Batch, Broken, Sample, TrainingClips, Video
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
+from timesformer.video import reader
 
 
 @pytest.fixture
@@ -181,3 +182,38 @@ def test_a_fingerprint_changes_with_items_and_targets_only(data: Manifest) -> No
     assert found == dataset.fingerprint(manifest.load(data.source), items)
     swapped = made_trainings.relabelled(data, {"dark": "light", "light": "dark"}, "classes")
     assert len({found, dataset.fingerprint(data, items[1:]), dataset.fingerprint(swapped, swapped.of("train"))}) == 3
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_clips_of_a_varying_rate_are_drawn_by_time(tmp_path: Path, cache: bool) -> None:
+    times = [number / 5 for number in range(10)] + [2 + number / 50 for number in range(100)]
+    path = made_videos.write(tmp_path / "v.mp4", frames=times, size=(64, 64))
+    item = Item(path, "a", "train", name="v.mp4")
+    data = Manifest(tmp_path, (item,), ("a",))
+    settings = made_trainings.config(
+        clip={"frames": 4, "rate": 15, "sampling": "dense", "size": 64, "mean": (0.0,) * 3, "std": (1.0,) * 3},
+        model={"frames": 4, "size": 64},
+        augment={"jitter": (1.0, 1.0), "flip": False, "colour": 0.0, "rand_augment": 0, "erase": 0.0},
+    )
+    source = TrainingClips(data, [item], settings, cache=dataset.decode_all([item], settings) if cache else None)
+    for repeat in range(8):
+        sample = source[(0, repeat, 0)]
+        assert isinstance(sample, Sample)
+        shown = torch.tensor([times[number] for number in made_videos.numbers_of(sample.clip * 255)])
+        assert (shown.diff() - 0.65).abs().max() < 0.25  # thirds of 2 s less a frame, give or take a slow frame
+
+
+def test_memory_that_runs_out_leaves_one_video_out(data: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = data.of("train")[3].path
+
+    def read(path: Path, numbers: object, **options: object) -> object:
+        if path == victim:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        return whole(path, numbers, **options)  # type: ignore[arg-type]
+
+    whole = reader.read
+    monkeypatch.setattr(reader, "read", read)
+    for cache in (False, True):
+        named = [video for batch in batches(data, made_trainings.config(), cache=cache) for video in batch.broken]
+        assert [video.key for video in named] == [data.of("train")[3].key] * 2
+        assert "takes more memory than there is" in named[0].reason
