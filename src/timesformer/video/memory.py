@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from timesformer.video.container import VideoError
+from timesformer.video.reader import VideoError
 
 ITEM = 2**32
 """Bytes that the frames of one training clip may take; a file of a few kilobytes can ask for any number of them."""
