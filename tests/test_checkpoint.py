@@ -134,8 +134,11 @@ def test_labels_must_match_the_outputs() -> None:
         ({"units": [[0, 1]] * 3}, r"3 units for 3 outputs \(classes\); only a regression has them"),
         ({"task": "regression", "units": [[0, 1]]}, "1 units for 3 outputs"),
         ({"task": "regression", "units": [[0]] * 3}, r"units\[0\] is \[0\]"),
-        ({"model": {"depth": 10**9}}, "too few for the 1000000000 blocks"),
-        ({"model": {"depth": 2, "width": 8, "heads": 2, "classes": 2**30}}, "wrong shape"),
+        ({"model": {"depth": 10**9}}, "depth is 1000000000; it must be at most 1,000"),
+        ({"model": {"depth": 900}}, "too few for the 900 blocks"),
+        ({"model": {"depth": 2, "width": 8, "heads": 2, "classes": 2**20}}, "wrong shape"),
+        ({"model": {"frames": 10**9}}, "frames is 1000000000; it must be at most 65,536"),
+        ({"clip": {"fps": 1e-308}}, "fps is 1e-308; it must be above 0"),
     ],
 )
 def test_a_description_that_can_not_be_true_is_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:

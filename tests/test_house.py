@@ -15,6 +15,8 @@ FLOORS = {
     "checks": 0,
     "config": 0,
     "configfile": 0,
+    "limits": 0,
+    "modelconfig": 0,
     "modern": 0,
     "plain": 0,
     "recipes": 0,

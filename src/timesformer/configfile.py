@@ -19,6 +19,7 @@ from itertools import pairwise
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from timesformer.checks import shown, wanted
 from timesformer.config import ConfigError, TrainConfig
 
 T = TypeVar("T")
@@ -72,12 +73,15 @@ def _comment(text: str) -> str:
 @cache
 def sentences() -> dict[tuple[str, str], str]:
     """The sentence under each field of each config, which Python itself keeps only in the source."""
+    kinds = (TrainConfig, *filter(is_dataclass, get_type_hints(TrainConfig).values()))
+    names = sorted({kind.__module__ for kind in kinds})
     try:
-        module = ast.parse(inspect.getsource(import_module(TrainConfig.__module__)))
+        modules = [ast.parse(inspect.getsource(import_module(name))) for name in names]
     except OSError:  # shipped without source: the settings are complete all the same, only without sentences
         return {}
     return {
         (kind.name, field.target.id): sentence.value.value
+        for module in modules
         for kind in module.body
         if isinstance(kind, ast.ClassDef)
         for field, sentence in pairwise(kind.body)
@@ -90,6 +94,8 @@ def sentences() -> dict[tuple[str, str], str]:
 def _literal(value: object, name: str) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_literal(item, name) for item in value)}]"
+    if isinstance(value, float):
+        return float.__repr__(value)  # numpy's numbers are floats, too, but their own text is not a number's
     if not isinstance(value, str):
         return str(value).lower() if isinstance(value, bool) else repr(value)
     try:
@@ -133,25 +139,8 @@ def _value(hint: Any, value: object, name: str) -> Any:
             return float(value)  # type: ignore[arg-type]
     elif isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
         return value
-    raise ConfigError(f"{name} is {_shown(value)}; it must be {_wanted(hint, value)}")
-
-
-def _shown(value: object) -> str:
-    return "a table" if isinstance(value, dict) else f"{value!r:.80}"
-
-
-def _wanted(hint: Any, value: object) -> str:
-    """What a field takes, as the end of a sentence, with the nearest choice to a wrong one."""
-    options = get_args(hint)
-    if get_origin(hint) is Literal:
-        near = difflib.get_close_matches(str(value), options, n=1)
-        return f"one of {', '.join(map(repr, options))}{f'; did you mean {near[0]!r}?' if near else '.'}"
-    if get_origin(hint) is tuple:
-        count = "" if options[-1] is Ellipsis else f"{len(options)} "
-        return f"an array of {count}{'whole ' if options[0] is int else ''}numbers in square brackets."
-    if is_dataclass(hint):
-        return "a section: [its name] on a line, and its settings under it."
-    return {bool: "true or false.", int: "a whole number.", float: "a finite number.", str: "a text in quotes."}[hint]
+    section = "a section: [its name] on a line, and its settings under it."
+    raise ConfigError(f"{name} is {shown(value)}; it must be {section if is_dataclass(hint) else wanted(hint, value)}")
 
 
 def _suggestion(section: str, name: str) -> str:

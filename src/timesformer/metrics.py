@@ -5,12 +5,13 @@ numbers to predict. Whatever can't be measured (a class without videos) is None,
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from timesformer.checks import choice
 from timesformer.config import Task
 from timesformer.weights.metadata import Units
 from timesformer.weights.report import WeightsError
@@ -94,6 +95,7 @@ def fuse(logits: Tensor, task: Task, fusion: Fusion, units: Units = ()) -> Tenso
     ranks the classes as the released code's sum of logits does. ``units`` are the mean and spread of each number of a
     regression whose model answers in spreads from the mean.
     """
+    choice("fusion", fusion, get_args(Fusion))
     logits_first = fusion == "logits"
     scores = activate(logits.float().mean(dim=1), task) if logits_first else activate(logits, task).mean(dim=1)
     if not units:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from timesformer import machine, metrics
+from timesformer.checks import check_fields
 from timesformer.config import ClipConfig, Task, require
 from timesformer.data.items import Item
 from timesformer.metrics import Fusion
@@ -42,6 +43,7 @@ class Scoring:
     """Decoding processes; -1 takes one for each core, 0 decodes in between."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         require(self.clips >= 1, f"clips is {self.clips}; it must be at least 1.")
         require(
             self.clips == 1 or self.placement != "whole",

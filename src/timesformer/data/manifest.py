@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from timesformer.checks import choice
 from timesformer.config import Task
 from timesformer.data.files import VIDEO_SUFFIXES, locate
 from timesformer.data.items import SPLITS, DataError, Item, Listing, Row, counted, some
@@ -164,6 +165,8 @@ def load(
     Nothing is decoded. Raises :class:`DataError` for whatever would spoil a training: wrong paths, empty class
     folders, a single class, repeated or missing videos, unknown labels.
     """
+    choice("task", task, get_args(Task))
+    choice("missing", missing, ("raise", "drop"))
     source = existing(Path(data))
     listing = recognise(source, task=task, targets=labels, fold=fold)
     root = existing(Path(videos)) if videos else listing.root

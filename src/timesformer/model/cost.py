@@ -6,6 +6,7 @@ Nothing is built or run, so the cost of a model that fits no machine is known in
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from timesformer.checks import choice
 from timesformer.config import ModelConfig
 from timesformer.model import schemes
 from timesformer.model.schemes import Grid, Step
@@ -39,6 +40,7 @@ def cost(
     ``precision`` only touches the activations. Raises :class:`timesformer.config.ConfigError` for frames and a size
     that the patch size or the scheme can't divide.
     """
+    choice("precision", precision, ("fp32", "bf16"))
     grid = _grid(config, frames=frames, size=size)
     pixels, tokens = 3 * config.patch**2 * grid.tokens, config.width * _tokens(config, grid)
     block = _block_activations(config, grid, precision=precision)

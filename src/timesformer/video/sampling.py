@@ -18,13 +18,14 @@ a pipeline does that converts videos to a constant rate first.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from timesformer.checks import choice
 from timesformer.config import ClipConfig
 
 Placement = Literal["middle", "official", "whole"]
@@ -81,6 +82,7 @@ def views(
     time: a clip lasts as long as it does in a video of constant rate, and segments are equally long.
     """
     _check(frames, fps)
+    choice("placement", placement, get_args(Placement))
     if clips < 1:
         raise ValueError(f"clips is {clips}; a video needs at least 1.")
     if times is not None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from timesformer.checks import in_pixels
+from timesformer.checks import choice, in_pixels
 from timesformer.config import ConfigError, ModelConfig, Scheme
 from timesformer.weights import labels as label_files
 from timesformer.weights import zoo
@@ -50,7 +50,7 @@ def load(
             frames=config.frames if frames is None else frames,
             size=config.size if size is None else size,
             classes=config.classes if classes is None else classes,
-            scheme=scheme or ("divided" if source.image else config.scheme),
+            scheme=scheme if scheme is not None else "divided" if source.image else config.scheme,
         )
     except ConfigError as error:
         raise WeightsError(f"{source.name}: {error}") from error
@@ -69,8 +69,10 @@ def _check_wanted(wanted: Mapping[str, object], resize: str) -> None:
         if value is not None and not all(type(side) is int for side in sides):
             also = " or a tuple of height and width" if name == "size" else ""
             raise WeightsError(f"{name} is {value!r:.40}; it must be a whole number{also}.")
-    if resize not in POSITION_RULES:
-        raise WeightsError(f"resize is {resize!r:.40}; it must be one of {', '.join(POSITION_RULES)}.")
+    try:
+        choice("resize", resize, POSITION_RULES)
+    except ConfigError as error:
+        raise WeightsError(str(error)) from error
 
 
 def _labels(path: str | Path, source: Source, classes: int) -> tuple[str, ...]:

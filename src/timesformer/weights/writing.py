@@ -3,11 +3,12 @@
 import json
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from timesformer.checks import choice
 from timesformer.config import ClipConfig, ModelConfig, Task
 from timesformer.weights import checkpoint as checkpoints
 from timesformer.weights import convert, metadata, settings
@@ -31,6 +32,7 @@ def write(checkpoint: Checkpoint, out: str | Path, *, to: Target = "native") -> 
     Returns what the layout's own readers must know beyond it. Raises :class:`WeightsError` for a model that the layout
     can't express.
     """
+    choice("to", to, get_args(Target))
     if to == "huggingface":
         return _write_hugging_face(checkpoint, Path(out))
     if to == "official":
@@ -58,9 +60,9 @@ def obstacle(checkpoint: Checkpoint, layout: Layout) -> str:
         return "it knows the divided steps in one order only, time first, without the class token in the time step"
     if config.position != "space_time":
         return f"it always has position embeddings for space and time, and this model's are {config.position!r}"
-    for whose, height, width in (("model", *config.frame_size), ("clip settings", *clip.frame_size)):
+    for whose, height, width in (("model", *config.frame_size), ("clips", *clip.frame_size)):
         if height != width:
-            return f"it stores square frames only, and its {whose} have {height} x {width} px"
+            return f"it stores square frames only, and those of the {whose} are {height} x {width} px"
     return ""
 
 
