@@ -206,7 +206,7 @@ def test_commands_about_data_read_every_data_set(
 
 
 def test_what_to_type_to_go_on_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = train.Train(Path("my clips"), out=Path("a run"), source=Source(videos=Path("v"), fold=2, missing="drop"))
+    asked = train.Start(Path("my clips"), out=Path("a run"), source=Source(videos=Path("v"), fold=2, missing="drop"))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     words = shlex.split(train.to_go_on(asked))
     assert words[:7] == ["torchrun", "--nproc-per-node", "4", "-m", "timesformer", "train", "my clips"]

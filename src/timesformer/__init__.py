@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from timesformer.model.transformer import TimeSformer as TimeSformer
     from timesformer.predict import Prediction as Prediction
     from timesformer.predict import Predictor as Predictor
+    from timesformer.training.loop import Outcome as Outcome
+    from timesformer.training.start import train as train
     from timesformer.video.reader import VideoError as VideoError
     from timesformer.weights.checkpoint import Checkpoint as Checkpoint
     from timesformer.weights.checkpoint import save as save
@@ -30,6 +32,7 @@ _HOMES = {
     "DataError": "data.items",
     "Manifest": "data.manifest",
     "ModelConfig": "config",
+    "Outcome": "training.loop",
     "Prediction": "predict",
     "Predictor": "predict",
     "TimeSformer": "model.transformer",
@@ -38,6 +41,7 @@ _HOMES = {
     "WeightsError": "weights.report",
     "load": "weights.loading",
     "save": "weights.checkpoint",
+    "train": "training.start",
 }
 __all__ = sorted(_HOMES)
 

@@ -111,15 +111,18 @@ def _decode(kind: type[T], table: Mapping[str, object], section: str) -> T:
     for name in table:
         if name not in hints:
             raise ConfigError(f"{section}{name} is unknown; {_suggestion(section, name)}")
-    values = {name: _value(hints[name], value, section + name) for name, value in table.items()}
+    values = {name: as_field(hints[name], value, section + name) for name, value in table.items()}
     try:
         return kind(**values)
     except ConfigError as error:
         raise ConfigError(f"[{section[:-1]}] {error}" if section else str(error)) from error
 
 
-def _value(hint: Any, value: object, name: str) -> Any:
-    """One value as its annotation wants it: arrays become tuples, whole numbers become floats where asked."""
+def as_field(hint: Any, value: object, name: str) -> Any:
+    """One value as its annotation wants it: lists become tuples, whole numbers become floats where asked.
+
+    Raises :class:`ConfigError` with the field's name for a value of another type.
+    """
     options = get_args(hint)
     if is_dataclass(hint) and isinstance(hint, type):
         if isinstance(value, Mapping):
@@ -129,10 +132,10 @@ def _value(hint: Any, value: object, name: str) -> Any:
             return value
     elif get_origin(hint) in (Union, UnionType):
         is_array = isinstance(value, list)
-        return _value(next(option for option in options if (get_origin(option) is tuple) == is_array), value, name)
+        return as_field(next(option for option in options if (get_origin(option) is tuple) == is_array), value, name)
     elif get_origin(hint) is tuple:
         if isinstance(value, list) and (options[-1] is Ellipsis or len(value) == len(options)):
-            return tuple(_value(options[0], item, f"{name}[{place}]") for place, item in enumerate(value))
+            return tuple(as_field(options[0], item, f"{name}[{place}]") for place, item in enumerate(value))
     elif hint is float:
         is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53
         if is_whole or (isinstance(value, float) and math.isfinite(value)):

@@ -1,14 +1,17 @@
-"""The settings of a training as flags: read before there is anything to check them against, and compared after."""
+"""The settings of a training as flags, read before there is anything to check them against; and which are named."""
 
 import inspect
-from dataclasses import asdict, field, fields, is_dataclass, make_dataclass
+from collections.abc import Sequence
+from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
-from timesformer.config import AugmentConfig, ClipConfig, ModelConfig, OptimConfig, TrainConfig
+from timesformer.config import AugmentConfig, ClipConfig, ModelConfig, OptimConfig
 from timesformer.configfile import sentences
+from timesformer.training.names import known
 
 CHOSEN = (ModelConfig, ClipConfig, AugmentConfig, OptimConfig)
 """Sections that are chosen by the data, which help doesn't see."""
@@ -35,16 +38,15 @@ def unchecked(kind: type) -> type[Any]:
     return make_dataclass(kind.__name__, made, frozen=True, namespace={"__doc__": inspect.getdoc(kind)})
 
 
-def changed(before: TrainConfig, after: TrainConfig) -> set[str]:
-    """Dotted names of the settings that differ."""
-    one, other = _flat(asdict(before)), _flat(asdict(after))
-    return {name for name in one if one[name] != other[name]}
-
-
-def _flat(settings: dict[str, Any], section: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {f"{section}{name}": value}
+def named(words: Sequence[str], settings: Any) -> dict[str, Any]:
+    """Values of the settings that flags among the words name, by dotted name, as they were parsed."""
+    found = {}
+    for word in words:
+        name = word.partition("=")[0].removeprefix("--").replace("-", "_")
+        section, dot, last = name.rpartition(".")
+        for each in (name, f"{section}{dot}{last.removeprefix('no_')}"):
+            if word.startswith("--") and each in known():
+                found[each] = attrgetter(each)(settings)
     return found
 
 

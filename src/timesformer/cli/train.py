@@ -3,21 +3,21 @@
 import inspect
 import os
 import shlex
-from dataclasses import dataclass, field, make_dataclass, replace
+from dataclasses import dataclass, field, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from timesformer import configfile, recipes
-from timesformer.checks import in_pixels
-from timesformer.cli.flags import changed, unchecked
+from timesformer.cli.flags import named, unchecked
 from timesformer.cli.source import Source
-from timesformer.config import ConfigError, TrainConfig
+from timesformer.config import TrainConfig
 
 if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest
     from timesformer.training.display import Display
+    from timesformer.training.plan import Base
 
 
 @dataclass(frozen=True)
@@ -39,117 +39,60 @@ class Start:
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
 
 
-@dataclass(frozen=True)
-class Train(Start):
+def command(words: list[str]) -> int:
+    """Parse and run `timesformer train`; the words follow "train"."""
+    first = _first(words)
+    given = named(words, first.settings)
+    display, base = _begun(first)
+    table = first.source.load(first.data, task=base.task(given))
+    for note in table.notes:
+        display.warn(note)
+    from timesformer.training.plan import plan
+
+    found = plan(table, base, given)
+    for line in (*base.said, *found.reasons):
+        display.say(f"- {line}")
+    act = _overfit if first.overfit else _train
+    return act(table, found.config, first, display)
+
+
+def _first(words: list[str]) -> Any:
+    """What the flags say, not yet checked against each other; help ends here."""
+    return tyro.cli(flags(), args=words, prog="timesformer train", description=inspect.getdoc(flags()))
+
+
+@cache
+def flags() -> type[Any]:
+    """The command's arguments as one class: how it starts, then every setting as a flag that nothing checks yet."""
+    settings = unchecked(TrainConfig)
+    field_ = ("settings", Annotated[settings, tyro.conf.arg(name="")], field(default_factory=settings))
+    return make_dataclass("Train", [field_], bases=(Start,), frozen=True, namespace={"__doc__": inspect.getdoc(train)})
+
+
+def train(arguments: Any) -> None:
     """Train a model on your videos and keep the best checkpoint.
 
     Without further flags, settings are chosen from what the data shows, printed, and written to config.toml.
     """
 
-    settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
-
-def train(arguments: Train) -> None:
-    """Train a model on your videos and keep the best checkpoint."""
-
-
-def command(words: list[str]) -> int:
-    """Parse and run `timesformer train`; the words follow "train"."""
-    first = _first(words)
-    display, base, said = _begun(first)
-    task = base.task if base and first.settings.task == "classes" else first.settings.task
-    table = first.source.load(first.data, task=task)
-    for note in table.notes:
-        display.warn(note)
-    arguments, reasons = _settled(first, base, table, words)
-    for line in (*said, *reasons):
-        display.say(f"- {line}")
-    act = _overfit if arguments.overfit else _train
-    return act(table, arguments.settings, arguments, display)
-
-
-def _first(words: list[str]) -> Any:
-    """What the flags say, not yet checked against each other; help ends here."""
-    settings = unchecked(TrainConfig)
-    flags = ("settings", Annotated[settings, tyro.conf.arg(name="")], field(default_factory=settings))
-    kind: Any = make_dataclass("First", [flags], bases=(Start,), frozen=True)
-    return tyro.cli(kind, args=words, prog="timesformer train", description=inspect.getdoc(Train))
-
-
-def _begun(first: Any) -> tuple["Display", TrainConfig | None, tuple[str, ...]]:
+def _begun(first: Any) -> "tuple[Display, Base]":
     """What can be said, or refused, before the data is looked at: a display, and the settings that are named."""
+    from timesformer.training import plan
     from timesformer.training.display import Display
     from timesformer.training.runfolder import RunFolder
 
-    base, said = _base(first)
+    base = plan.base(out=first.out, recipe=first.recipe, config=first.config, resume=first.resume)
     if not first.overfit:
         RunFolder(first.out).claim(resume=first.resume)
-    return Display(show=os.environ.get("RANK", "0") == "0"), base, said
+    return Display(show=os.environ.get("RANK", "0") == "0"), base
 
 
-def _settled(
-    first: Any, base: TrainConfig | None, table: "Manifest", words: list[str]
-) -> tuple[Train, tuple[str, ...]]:
-    """The arguments with every setting decided: those named or chosen, under those of the flags; and why."""
-    from timesformer.training import arithmetic, choose
-    from timesformer.weights import loading
-
-    gpu, outputs = arithmetic.on_gpu(first.settings.engine), len(table.labels)
-    reasons: tuple[choose.Reason, ...] = ()
-    if base is None:
-        source = loading.read_source(first.settings.init) if first.settings.init else None
-        light = first.settings.lora > 0 or first.settings.freeze == "backbone"
-        chosen = choose.choose(table, gpu=gpu, source=source, light=light)
-        base, reasons = chosen.config, chosen.reasons
-    elif base.model.classes != outputs and not first.resume:
-        text = f"{outputs} outputs, as the data has, in place of {base.model.classes}"
-        base, reasons = replace(base, model=replace(base.model, classes=outputs)), (choose.Reason(text),)
-    arguments = tyro.cli(Train, args=words, default=Train(first.data, settings=base), prog="timesformer train")
-    if arguments.settings.model.classes != outputs:
-        raise ConfigError(
-            f"model.classes is {arguments.settings.model.classes} but the data has {outputs}; leave it out."
-        )
-    others = changed(base, arguments.settings)
-    gpu = arithmetic.on_gpu(arguments.settings.engine)
-    arguments = replace(arguments, settings=choose.settle(arguments.settings, table, gpu=gpu))
-    return arguments, tuple(reason.text for reason in reasons if not others & set(reason.settings))
-
-
-def _base(first: Any) -> tuple[TrainConfig | None, tuple[str, ...]]:
-    """The settings to start from where they are named, with what to say about them."""
-    if first.resume:
-        if first.recipe or first.config:
-            raise ConfigError("--resume goes on with the run's own settings; leave --recipe and --config out.")
-        file = first.out / "config.toml"
-        if not file.exists():
-            raise ConfigError(f"{first.out} holds no training to resume; name its folder with --out.")
-        return _read(file), (f"resuming {first.out}",)
-    if first.recipe and first.config:
-        raise ConfigError("--recipe and --config both name settings to start from; give one of them.")
-    if first.config:
-        return _read(first.config), (f"settings of {first.config}",)
-    if first.recipe:
-        found = recipes.recipe(first.recipe)
-        return found.config, (f"recipe {found.name}: {found.description}", f"result: {found.result}")
-    return None, ()
-
-
-def _read(file: Path) -> TrainConfig:
-    """The settings in a file; raises ConfigError where there is none that can be read."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigError(
-            f"the settings in {file} can't be read ({reason}); name a file such as the config.toml of a run."
-        ) from error
-    return configfile.from_toml(text)
-
-
-def _train(table: "Manifest", config: TrainConfig, arguments: Train, display: "Display") -> int:
+def _train(table: "Manifest", config: TrainConfig, arguments: Start, display: "Display") -> int:
     from timesformer.training.loop import train as run
+    from timesformer.training.plan import summary
 
-    display.say(_summary(config))
+    display.say(summary(config))
     outcome = run(table, config, arguments.out, resume=arguments.resume, display=display)
     if outcome.stopped:
         display.say(f"stopped by a signal; the state is saved. Go on with: {to_go_on(arguments)}")
@@ -158,7 +101,7 @@ def _train(table: "Manifest", config: TrainConfig, arguments: Train, display: "D
     return 0
 
 
-def _overfit(table: "Manifest", config: TrainConfig, arguments: Train, display: "Display") -> int:
+def _overfit(table: "Manifest", config: TrainConfig, arguments: Start, display: "Display") -> int:
     from timesformer.training.overfit import overfit
 
     result = overfit(table, config, clips=arguments.overfit, display=display)
@@ -166,20 +109,7 @@ def _overfit(table: "Manifest", config: TrainConfig, arguments: Train, display: 
     return 0 if result.reached == 1 else 1
 
 
-def _summary(config: TrainConfig) -> str:
-    from timesformer.data.items import counted
-
-    model, clip, optim, engine = config.model, config.clip, config.optim, config.engine
-    return (
-        f"{model.scheme} model, width {model.width}, {counted(model.depth, 'block')}, patch {model.patch}; "
-        f"clips of {counted(clip.frames, 'frame')} at {in_pixels(clip.size)}; "
-        f"{optim.optimizer}, learning rate {optim.lr:g}, batch {optim.batch}, "
-        f"{counted(optim.epochs, 'epoch')}; {engine.precision}, {counted(engine.workers, 'loader worker')}, "
-        f"frames {'in memory' if engine.cache == 'on' else 'from disk'}, seed {engine.seed}"
-    )
-
-
-def to_go_on(arguments: Train) -> str:
+def to_go_on(arguments: Start) -> str:
     """What to type to resume a run, on as many processes of this machine."""
     words = ["timesformer", "train", str(arguments.data), "--out", str(arguments.out), *arguments.source.words()]
     if processes := os.environ.get("LOCAL_WORLD_SIZE"):

@@ -20,6 +20,8 @@ from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, SaveError, State
 from timesformer.training.session import Session
 from timesformer.training.stopping import Stopped
+from timesformer.weights import loading
+from timesformer.weights.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,28 @@ class Outcome:
     """Videos that could not be read."""
     stopped: int = 0
     """The signal that stopped it early, or 0."""
+    measure: str = ""
+    """Name of the measure that says which epoch is best."""
+
+    @property
+    def best(self) -> Path:
+        """The file of the best epoch's weights."""
+        return self.run.best
+
+    @property
+    def best_row(self) -> Row | None:
+        """The metrics of the epoch whose weights were kept as the best; None where none was."""
+        return next((row for row in reversed(self.rows) if row["best"]), None)
+
+    @property
+    def best_score(self) -> float | None:
+        """What the best epoch reached on the validation videos, of ``measure``."""
+        return self.best_row[self.measure] if self.best_row else None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The best weights, read from their file; raises WeightsError where there are none."""
+        return loading.load(self.best)
 
 
 def train(
@@ -66,7 +90,7 @@ def train(
                 clips = _clips(manifest, config, world=world, run=run, display=display, caught=caught)
             except Stopped:
                 display.say(f"{signal.Signals(caught[0]).name}: stopped before the first step")
-                return Outcome(run, (), (), caught[0])
+                return Outcome(run, (), (), caught[0], session.measure(config))
             current, state = session.begin(manifest, config, world=world, run=run, display=display, resume=resume)
             board.begin(done=state.done, rows=state.rows)
             stopped = 0
@@ -82,7 +106,7 @@ def train(
                 saving.save(current, state)
                 display.say(f"{signal.Signals(stopped).name}: stopped after step {state.done}, epoch {len(state.rows)}")
     videos = tuple(Broken(key, reason) for key, reason in state.found.items())
-    return Outcome(run, tuple(state.rows), videos, stopped)
+    return Outcome(run, tuple(state.rows), videos, stopped, session.measure(config))
 
 
 def _run(current: Session, state: State, clips: TrainingClips, caught: list[int], board: tensorboard.Board) -> None:

@@ -229,9 +229,15 @@ def not_a_number(what: str) -> TrainingError:
     )
 
 
+def measure(config: TrainConfig) -> str:
+    """Name of the measure that says which epoch is best."""
+    if config.task == "classes":
+        return "val_mean_class" if config.optim.class_weights else "val_top1"
+    return {"multilabel": "val_map", "regression": "val_loss"}[config.task]
+
+
 def better(config: TrainConfig, rows: Sequence[Row]) -> bool:
     """Whether the last of the rows is better than all that were kept before; of equals the later one counts."""
-    name = {"multilabel": "val_map", "regression": "val_loss"}.get(config.task)
-    name = name or ("val_mean_class" if config.optim.class_weights else "val_top1")
+    name = measure(config)
     sign = -1 if config.task == "regression" else 1
     return all(sign * rows[-1][name] >= sign * row[name] for row in rows[:-1] if row["best"])
