@@ -4,6 +4,7 @@ The one place that asks. Linux, macOS and Windows answer through different funct
 """
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,24 @@ def cores() -> int:
 def memory() -> int:
     """Bytes of memory that this process may use: the machine's, or the container's limit where it is smaller."""
     return min(_installed(), _limit())
+
+
+def cache_folder() -> Path | None:
+    """Where what can be made again is kept between runs; None where there is no place.
+
+    The environment variable ``TIMESFORMER_CACHE`` names it, and switches it off where it is empty; otherwise it is
+    ``timesformer`` in the system's folder for caches.
+    """
+    named = os.environ.get("TIMESFORMER_CACHE")
+    if named is not None:
+        return Path(named) if named else None
+    with suppress(RuntimeError):  # nobody's home
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "timesformer" / "cache"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "timesformer"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "timesformer"
+    return None
 
 
 def sync(descriptor: int) -> None:

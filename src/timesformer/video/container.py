@@ -1,9 +1,12 @@
 """Opening video files and decoding their packets, with every way in which they can be broken named."""
 
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import IO
 
 import av
 from av.container import InputContainer
@@ -12,9 +15,14 @@ from av.video.stream import VideoStream
 from torch.utils.data import get_worker_info
 
 from timesformer.video import tars
+from timesformer.video.demuxers import ALLOWED
+from timesformer.video.orientation import shown_size
 
-DecodeError = (av.error.FFmpegError, ValueError, OSError)
+DecodeError = (av.error.FFmpegError, ValueError, OSError, MemoryError)
 """What PyAV raises for bytes that it can't make sense of."""
+MAX_PIXELS = 2**26
+"""Pixels of a frame, 8192 x 8192: more than 8K video has. A file of 200 bytes can claim a thousand times as many."""
+SQUARE = Fraction(1)
 
 
 class VideoError(ValueError):
@@ -33,47 +41,112 @@ class DamagedVideoWarning(UserWarning):
     """Part of a video did not decode; the message names the file and the frames."""
 
 
+@dataclass(frozen=True, eq=False)
+class Video:
+    """A video file that is open for decoding."""
+
+    container: InputContainer
+    stream: VideoStream
+    aspect: Fraction | None
+    """Width of a pixel over its height where the container says it; None leaves it to the codec, picture by picture."""
+    others: int
+    """Video streams beside the one that is read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """One step of decoding: a frame, or the reason why none came out."""
+
+    frame: av.VideoFrame | None
+    trouble: str = ""
+    """Why the frame is missing or not sound; empty for a sound one."""
+    aspect: Fraction = SQUARE
+    """Width of a pixel over its height."""
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a video file at its first video stream that is not a cover picture.
+def opened(path: Path) -> Iterator[Video]:
+    """Open a video file at the stream that FFmpeg finds best, cover pictures aside.
 
     Raises :class:`VideoError`, also in place of every decoder error inside the ``with``.
     """
-    options = {"protocol_whitelist": "file"}  # keeps playlists off the network
     try:
-        with _source(path) as source, av.open(source, "r", options=options, metadata_errors="replace") as container:
+        with _container(path) as container:
             streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
             if not streams:
                 raise VideoError(path, "holds no video stream")
-            stream = streams[0]
-            if stream.codec_context is None:
-                raise VideoError(path, "is in a codec that can't be decoded here; convert it to H.264")
-            stream.thread_type = "SLICE"  # frame threads delay frames and blur which packet an error belongs to
-            if get_worker_info() is not None:
-                stream.codec_context.thread_count = 1  # loader workers fill the cores already
-            yield container, stream
+            stream = container.streams.best("video")
+            if not isinstance(stream, VideoStream) or stream not in streams:
+                stream = streams[0]
+            _prepare(path, stream)
+            stated, own = stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio
+            yield Video(container, stream, None if stated == own else stated, len(streams) - 1)
     except VideoError:
         raise
-    except av.error.InvalidDataError:
+    except (av.error.InvalidDataError, av.error.EOFError):
         raise VideoError(path, "is not a video, or is damaged beyond reading") from None
     except DecodeError as error:
         raise VideoError(path, f"can't be read ({reason(error)})") from None
 
 
 @contextmanager
-def _source(path: Path) -> Iterator[str | tars.Part | IO[bytes]]:
-    """What FFmpeg is to open: the file itself, or a stretch of the tar file that the path leads into."""
-    if path.is_file():
-        yield f"file:{path}"  # "file:" keeps a name such as a:b.mp4 from being an address
-    elif tars.containing(path):
+def _container(path: Path) -> Iterator[InputContainer]:
+    """Open a file, or a file in a tar file, with FFmpeg: by its content alone, and so that it can't open another."""
+    options = {"format_whitelist": ALLOWED, "protocol_whitelist": "fd", "max_pixels": str(MAX_PIXELS)}
+    with _source(path) as (source, own):
+        try:
+            container = av.open(source, "r", options=options | own, metadata_errors="replace")
+        except av.error.ArgumentError:
+            reason = "is not a video: FFmpeg takes its content for text, sound, a list of files or another kind that is"
+            raise VideoError(path, f"{reason} not opened here") from None
+        with container:
+            yield container
+
+
+@contextmanager
+def _source(path: Path) -> Iterator[tuple[str | tars.Part, dict[str, str]]]:
+    """What FFmpeg is to open: the file itself, or a stretch of the tar file that the path leads into; with options.
+
+    An open file has no name that could be an address, a series of numbers, or not UTF-8, and no neighbours.
+    """
+    if tars.containing(path):
         with tars.stream(path) as part:
-            yield part
-    else:
+            if not isinstance(part, tars.Part):
+                raise VideoError(path, "is not a file in the tar file")
+            yield part, {}
+    elif not path.is_file():
         raise VideoError(path, "is not a file; give a video file or a folder of images")
+    elif sys.platform == "win32":  # where libraries don't share the numbers of open files
+        yield f"file:{path}", {"protocol_whitelist": "file"}
+    else:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            yield "fd:", {"fd": str(descriptor)}
+        finally:
+            os.close(descriptor)
 
 
-def decoded(packets: Iterable[av.Packet], stream: VideoStream) -> Iterator[tuple[av.VideoFrame | None, str]]:
-    """Yield every frame with "", or with the reason why it is not sound; None with a reason where no frame came out."""
+def _prepare(path: Path, stream: VideoStream) -> None:
+    """Set a stream up for decoding, and refuse what can't or must not be decoded."""
+    context = stream.codec_context
+    if context is None:
+        raise VideoError(path, "is in a codec that can't be decoded here; convert it to H.264")
+    check_pixels(path, context.height, context.width)
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # also for frames that turn out larger than their header says
+    stream.thread_type = "SLICE"  # frame threads delay frames and blur which packet an error belongs to
+    if get_worker_info() is not None:
+        context.thread_count = 1  # loader workers fill the cores already
+
+
+def check_pixels(path: Path, height: int, width: int) -> None:
+    """Raise :class:`VideoError` for frames of more than :data:`MAX_PIXELS`."""
+    if height * width > MAX_PIXELS:
+        limit = f"{MAX_PIXELS / 1e6:.0f} million pixels are the limit; make it smaller"
+        raise VideoError(path, f"has frames of {width}x{height} pixels; {limit}")
+
+
+def decoded(packets: Iterable[av.Packet], video: Video) -> Iterator[Decoded]:
+    """Yield every frame, marked with the reason where it is not sound; no frame with a reason where none came out."""
     source = iter(packets)
     ended = False
     while not ended:
@@ -82,26 +155,35 @@ def decoded(packets: Iterable[av.Packet], stream: VideoStream) -> Iterator[tuple
         except IndexError:  # how PyAV ends a file in which streams appeared on the way
             packet = None
         except DecodeError as error:
-            yield None, reason(error)
+            yield Decoded(None, reason(error))
             packet = None
         ended = packet is None
         try:
-            frames = stream.decode(packet)
+            frames = video.stream.decode(packet)
         except av.error.EOFError:
             return
         except DecodeError as error:
-            yield None, reason(error)
+            yield Decoded(None, reason(error))
             continue
         for frame in frames:
-            yield frame, "it is marked as corrupt" if frame.is_corrupt else ""
+            yield Decoded(frame, "it is marked as corrupt" if frame.is_corrupt else "", pixel_aspect(video))
+
+
+def pixel_aspect(video: Video) -> Fraction:
+    """Width of a pixel over its height in the frame decoded last; 1 where nothing sensible is said."""
+    aspect = video.aspect or video.stream.codec_context.sample_aspect_ratio
+    return aspect if aspect is not None and aspect > 0 else SQUARE
 
 
 def picture(path: Path) -> av.VideoFrame:
     """Decode an image file. Raises :class:`VideoError`."""
     try:
-        # an open file instead of a name: FFmpeg would take a percent sign in a name for a numbered series
-        with path.open("rb") as file, av.open(file, "r", metadata_errors="replace") as container:
+        with _container(path) as container:
+            for stream in container.streams.video[:1]:
+                _prepare(path, stream)
             frame = next(container.decode(video=0), None)
+    except VideoError:
+        raise
     except (*DecodeError, IndexError) as error:
         raise VideoError(path, f"is not an image that decodes ({reason(error)})") from None
     if frame is None or frame.is_corrupt:
@@ -109,16 +191,13 @@ def picture(path: Path) -> av.VideoFrame:
     return frame
 
 
-def quarter_turns(frame: av.VideoFrame) -> int:
-    """Counter-clockwise quarter turns that bring a decoded frame upright; the decoder leaves them to the reader."""
-    return round(frame.rotation / 90) % 4
-
-
-def shown_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """Height and width of a decoded frame once it is upright."""
-    return (frame.height, frame.width) if quarter_turns(frame) % 2 == 0 else (frame.width, frame.height)
+def picture_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """Height and width of an image, upright; its dots per inch change nothing."""
+    return shown_size(frame, SQUARE)
 
 
 def reason(error: Exception) -> str:
     """Say in a few words what a decoder error means."""
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
     return str(getattr(error, "strerror", None) or error)

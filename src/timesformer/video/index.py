@@ -8,77 +8,44 @@ decoded once and numbered by what comes out.
 
 import re
 from array import array
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from timesformer.video import tars
+from timesformer.video import indexstore, tars
 from timesformer.video.container import (
+    SQUARE,
     DecodeError,
+    Video,
     VideoError,
+    check_pixels,
     decoded,
     opened,
     picture,
+    picture_size,
+    pixel_aspect,
     reason,
-    shown_size,
 )
+from timesformer.video.indexstore import NO_TIME, Index
+from timesformer.video.orientation import orientation, shown_size
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 FOLDER_FPS = 30.0
 """Frame rate of a folder of images, which carry none."""
-NO_TIME = -(2**63)
 TIMELESS = ("avi", "h264", "hevc", "m4v", "mpegvideo")
 """Containers without presentation times: FFmpeg makes them up, wrongly where B-frames change the order."""
+LEAP = 10
+"""A step of the clock of as many usual ones is no frame's."""
+JITTER = 0.02
+"""Part by which decoding times may miss the header's frame rate on average."""
 SMALLEST_VOP = 16
 """Bytes; an MPEG-4 part 2 packet below this may say "not coded" and give no frame."""
-
-
-@dataclass(frozen=True, eq=False)
-class Index:
-    """The frames of a video in the order in which they are shown; a tick is the stream's unit of time."""
-
-    path: Path
-    codec: str
-    fps: float
-    size: tuple[int, int]
-    """Height and width in pixels, upright."""
-    times: NDArray[np.float64]
-    """Seconds from the first frame, for each frame."""
-    pts: NDArray[np.int64]
-    """Presentation time in ticks of each frame, increasing; empty where frames can only be counted from the start."""
-    starts: NDArray[np.int64]
-    """For each frame, the key that decoding must start at."""
-    keys: NDArray[np.int64]
-    """Presentation time in ticks of each key packet in decoding order, also of those that are never shown."""
-    places: NDArray[np.int64]
-    """Byte of the file at which each key packet lies."""
-    targets: NDArray[np.int64]
-    """Ticks to seek to for each key."""
-    images: tuple[Path, ...] = ()
-    """The files of a folder of images, in order."""
-    damage: tuple[str, ...] = ()
-    """What of the file does not decode and has no number for that."""
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return len(self.times)
-
-    def number(self, pts: int | None) -> int | None:
-        """Frame number of a presentation time in ticks, or None where no frame has it."""
-        if pts is None:
-            return None
-        place = int(np.searchsorted(self.pts, pts))
-        return place if place < len(self.pts) and self.pts[place] == pts else None
-
-    def is_key(self, pts: int, place: int | None) -> bool:
-        """Whether a packet is a known key; where the file's own index is broken, seeking gives packets wrong times."""
-        return bool(np.any((self.keys == pts) & (self.places == (NO_TIME if place is None else place))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,23 +63,29 @@ class _Packets:
     tick: float
     by_dts: bool
     size: tuple[int, int]
+    remarks: tuple[str, ...]
+    damage: tuple[str, ...]
 
 
 def index(path: Path) -> Index:
     """Index a video file or a folder of images.
 
-    A few hundred indices are kept, so asking again about an unchanged file costs nothing. Raises :class:`VideoError`
-    where there is nothing to read.
+    Indices are kept, in memory and on disk (:mod:`timesformer.video.indexstore`), so asking again about an unchanged
+    file costs little. Raises :class:`VideoError` where there is nothing to read.
     """
     try:
         where = tars.extent(path)
     except (OSError, ValueError) as error:
         raise VideoError(path, f"can't be opened ({reason(error)})") from None
-    return _index(path.absolute(), where.modified, where.size)
+    place, stamp = path.absolute(), (where.modified, where.size, where.start)
+    known = indexstore.find(place, stamp)
+    if known is None:
+        known = _made(place)
+        indexstore.keep(known, stamp)
+    return known
 
 
-@lru_cache(maxsize=256)
-def _index(path: Path, _modified: int, _bytes: int) -> Index:
+def _made(path: Path) -> Index:
     if path.is_dir():
         return _of_images(path)
     packets = _packets(path)
@@ -123,8 +96,9 @@ def _packets(path: Path) -> _Packets:
     """Read all packets, decoding only up to the first frame: it tells size and rotation, and that the file decodes."""
     pts, dts, places, flags = array("q"), array("q"), array("q"), bytearray()
     first: av.VideoFrame | None = None
-    cause, tiny = "the stream is empty", False
-    with opened(path) as (container, stream):
+    cause, tiny, aspect = "the stream is empty", False, SQUARE
+    with opened(path) as video:
+        container, stream = video.container, video.stream
         vp8 = stream.codec_context.name == "vp8"
         with suppress(*DecodeError, IndexError):  # as in `decoded`; a file that breaks off has the frames up to there
             for packet in container.demux(stream):
@@ -133,6 +107,8 @@ def _packets(path: Path) -> _Packets:
                         first = next(iter(packet.decode()), None)
                     except DecodeError as error:
                         cause = reason(error)
+                    else:
+                        aspect = pixel_aspect(video)
                 if packet.size == 0:
                     continue
                 hidden = vp8 and not bytes(packet)[0] & 0x10  # alternate reference frames are never shown
@@ -149,23 +125,49 @@ def _packets(path: Path) -> _Packets:
         context, name = stream.codec_context, container.format.name
         fields = first.interlaced_frame or context.field_order > 1
         reordered = name in TIMELESS and context.has_b_frames
+        clock = np.array(dts, dtype=np.int64)
         return _Packets(
             pts=times,
-            dts=np.array(dts, dtype=np.int64),
+            dts=clock,
             place=np.array(places, dtype=np.int64),
             key=(flag & 1) > 0,
             shown=(flag & 2) == 0,
-            doubtful=_unordered(times, flag) or fields or reordered or (context.name == "mpeg4" and tiny),
+            doubtful=_unordered(times, clock, flag) or fields or reordered or (context.name == "mpeg4" and tiny),
             codec=context.name,
             rate=float(stream.average_rate or 0),
             tick=float(stream.time_base or 1),
             by_dts=name in ("mpegts", "mpeg"),
-            size=shown_size(first),
+            size=_checked_size(path, first, aspect),
+            remarks=tuple(_remarks(video, len(flags))),
+            damage=tuple(_tilted(first)),
         )
 
 
-def _unordered(pts: NDArray[np.int64], flag: NDArray[np.uint8]) -> bool:
+def _checked_size(path: Path, first: av.VideoFrame, aspect: Fraction) -> tuple[int, int]:
+    """Height and width of the first frame as it is shown, or :class:`VideoError` where they are beyond all bounds."""
+    size = shown_size(first, aspect)
+    check_pixels(path, *size)
+    return size
+
+
+def _remarks(video: Video, packets: int) -> Iterator[str]:
+    """What was chosen of a file that holds more than a video, or less."""
+    if video.others:
+        total = video.others + 1
+        yield f"holds {total} video streams, of which stream {video.stream.index}, the main one, is read"
+    if packets == 1:
+        yield "is a single picture: every frame of its clips is that one"
+
+
+def _tilted(frame: av.VideoFrame) -> Iterator[str]:
+    if tilt := orientation(frame).tilt:
+        yield f"is to be turned by {tilt:.0f} degrees beside its quarter turns, which is not done: encode it upright"
+
+
+def _unordered(pts: NDArray[np.int64], dts: NDArray[np.int64], flag: NDArray[np.uint8]) -> bool:
     """Whether packets can't be put in order by time, or some come before anything can be decoded."""
+    if (np.diff(dts[dts != NO_TIME]) < 0).any():  # recordings joined end to end, each with a clock of its own
+        return True
     shown = pts[(flag & 2) == 0]
     if not flag[0] & 1 or (pts == NO_TIME).any():
         return True
@@ -183,19 +185,21 @@ def _by_time(path: Path, packets: _Packets) -> Index:
     # pictures that come after a key in the file and before it on the screen may need the group before
     key_of = np.maximum(key_of - (keys[key_of] > packets.pts), 0)
     pts = packets.pts[shown]
-    times = (pts - pts[0]) * packets.tick
     targets = packets.dts[packets.key] if packets.by_dts else keys
     return Index(
         path=path,
         codec=packets.codec,
-        fps=_rate(times, packets),
+        fps=_rate((pts - pts[0]) * packets.tick, packets),
         size=packets.size,
-        times=times,
+        frames=len(pts),
+        tick=packets.tick,
         pts=pts,
         starts=key_of[shown],
         keys=keys,
         places=packets.place[packets.key],
         targets=np.where(targets == NO_TIME, keys, targets),
+        remarks=packets.remarks,
+        damage=packets.damage,
     )
 
 
@@ -203,40 +207,43 @@ def _by_decoding(path: Path, packets: _Packets) -> Index:
     """Index the frames that come out of the decoder; seeking stays possible where their times are those of packets."""
     ticks: list[int] = []
     causes: list[str] = []
-    with opened(path) as (container, stream):
-        for frame, cause in decoded(container.demux(stream), stream):
-            if frame is None:
-                causes.append(cause)
+    with opened(path) as video:
+        for step in decoded(video.container.demux(video.stream), video):
+            if step.frame is None:
+                causes.append(step.trouble)
             else:
-                ticks.append(NO_TIME if frame.pts is None else frame.pts)
+                ticks.append(NO_TIME if step.frame.pts is None else step.frame.pts)
     if not ticks:
         raise VideoError(path, f"holds no frame that decodes ({(causes or ['the stream is empty'])[0]})")
-    damage = (f"{len(causes)} parts do not decode ({causes[0]}); frames are numbered without them",) if causes else ()
+    if causes:
+        lost = f"{len(causes)} parts do not decode ({causes[0]}); frames are numbered without them"
+        packets = replace(packets, damage=(*packets.damage, lost))
     pts = np.array(ticks, dtype=np.int64)
     shown = np.isin(packets.pts, pts)
     if shown.sum() == len(pts) and (np.diff(pts) > 0).all() and packets.key.any() and (packets.pts != NO_TIME).all():
-        return replace(_by_time(path, replace(packets, shown=shown)), damage=damage)
-    return replace(_by_counting(path, packets, len(pts)), damage=damage)
+        return _by_time(path, replace(packets, shown=shown))
+    return _by_counting(path, packets, len(pts))
 
 
 def _by_counting(path: Path, packets: _Packets, frames: int) -> Index:
-    """Index a file whose frames have no usable times: they come out in order, and decoding times tell their rate."""
+    """Index a file whose frames have no usable times: they come out in order, and decoding times tell their rate.
+
+    The header's rate counts where these agree with it but for jitter, else their own; where a clock starts again or
+    leaps, its step says nothing.
+    """
     clock = np.where(packets.dts == NO_TIME, packets.pts, packets.dts)
     steps = np.diff(clock[clock != NO_TIME])
-    step = float(np.median(steps[steps > 0])) * packets.tick if (steps > 0).any() else 0.0
-    fps = _rate(np.arange(frames, dtype=np.float64) * step, packets)
-    none = np.zeros(0, dtype=np.int64)
+    steps = steps[steps > 0]
+    usual = float(np.mean(steps[steps < LEAP * np.median(steps)])) * packets.tick if len(steps) else 0.0
+    fps = 1 / usual if usual and abs(packets.rate * usual - 1) > JITTER else packets.rate or FOLDER_FPS
     return Index(
         path=path,
         codec=packets.codec,
         fps=fps,
         size=packets.size,
-        times=np.arange(frames) / fps,
-        pts=none,
-        starts=np.zeros(frames, dtype=np.int64),
-        keys=none,
-        places=none,
-        targets=none,
+        frames=frames,
+        remarks=packets.remarks,
+        damage=packets.damage,
     )
 
 
@@ -257,23 +264,18 @@ def _of_images(folder: Path) -> Index:
         raise VideoError(folder, f"is a folder without images ({', '.join(IMAGE_SUFFIXES)})")
     for file in files:
         with suppress(VideoError):
-            size = shown_size(picture(file))
+            first = picture(file)
             break
     else:
         raise VideoError(folder, f"holds {len(files)} images, none of which decodes")
-    none = np.zeros(0, dtype=np.int64)
     return Index(
         path=folder,
         codec=files[0].suffix[1:].lower(),
         fps=FOLDER_FPS,
-        size=size,
-        times=np.arange(len(files)) / FOLDER_FPS,
-        pts=none,
-        starts=np.zeros(len(files), dtype=np.int64),
-        keys=none,
-        places=none,
-        targets=none,
+        size=picture_size(first),
+        frames=len(files),
         images=tuple(files),
+        damage=tuple(_tilted(first)),
     )
 
 

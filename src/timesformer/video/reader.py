@@ -6,17 +6,19 @@ from its start or by a seek. What can't be decoded is named, never passed over i
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from timesformer import machine
 from timesformer.video.container import (
     DamagedVideoWarning,
     DecodeError,
@@ -24,10 +26,10 @@ from timesformer.video.container import (
     decoded,
     opened,
     picture,
-    quarter_turns,
     reason,
 )
 from timesformer.video.index import Index, index
+from timesformer.video.orientation import orientation, turned
 from timesformer.video.shots import Shot, shots
 
 __all__ = [
@@ -42,8 +44,13 @@ __all__ = [
     "read_noted",
 ]
 
+SHARE = 0.5
+"""Part of the memory that the frames of one read may take."""
+_UNASKED = 2**28
+"""Bytes of frames that any machine has room for."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class VideoInfo:
     """What a video holds, counted rather than taken from its header."""
 
@@ -60,8 +67,8 @@ class VideoInfo:
     codec: str
     variable_rate: bool
     """Whether frames are shown for unequal times."""
-    times: tuple[float, ...]
-    """When each frame is shown, in seconds from the first."""
+    times: NDArray[np.float64]
+    """When each frame is shown, in seconds from the first; not to be written to."""
     notes: tuple[str, ...] = ()
     """What is to be said of the file: parts that do not decode, and what was chosen of what it holds."""
 
@@ -75,6 +82,15 @@ class Frames:
     notes: tuple[str, ...]
     """What of these frames, or of the whole file, did not decode as it should; without the path. Empty where all is
     well."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What was given for a frame number; see :class:`Shot`."""
+
+    source: int
+    clean: bool
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -96,9 +112,6 @@ def info(path: Path | str) -> VideoInfo:
     A folder of images, numbered as people number files, is a video of 30 frames a second. Raises :class:`VideoError`.
     """
     table = index(Path(path))
-    steps = np.diff(table.times)
-    # 2 ms and a tenth of a frame are the rounding of containers and the jitter of cameras
-    varies = len(steps) > 0 and float(steps.max() - steps.min()) > 0.002 + 0.1 * float(np.median(steps))
     return VideoInfo(
         path=Path(path),
         frames=table.frames,
@@ -107,9 +120,9 @@ def info(path: Path | str) -> VideoInfo:
         width=table.size[1],
         duration=float(table.times[-1]) + 1 / table.fps,
         codec=table.codec,
-        variable_rate=varies,
-        times=tuple(table.times.tolist()),
-        notes=table.damage,
+        variable_rate=table.variable_rate,
+        times=table.times,
+        notes=(*table.remarks, *table.damage),
     )
 
 
@@ -119,27 +132,35 @@ def read_noted(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int
     Numbers may repeat and come in any order; the file is gone through once. With ``short_side``, frames with a longer
     short side are shrunk to it as they come, so that a long video is never held at full size: bilinear with
     antialiasing, the long side floor(long / short * short_side). Frames that do not decode are replaced by the nearest
-    that does, and the notes name them. Safe in threads. Raises :class:`VideoError` where no frame decodes, and
-    IndexError for a number outside the video.
+    that does; where the picture's size changes on the way, it is put inside the first one's, on black; the notes name
+    both. Safe in threads. Raises :class:`VideoError` where no frame decodes, or where the frames would take more than
+    half of the memory, and IndexError for a number outside the video.
     """
-    table = index(Path(path))
+    path, table = Path(path), index(Path(path))
     wanted = _checked(numbers, table)
     size = _fitted(table.size, short_side)
-    frames = torch.empty((wanted.size, 3, *size), dtype=torch.uint8)
+    _check_memory(path, wanted.size, size)
     flat = wanted.reshape(-1)
     unique = np.unique(flat).tolist()
-    given: dict[int, tuple[int, bool]] = {}
+    given: dict[int, _Given] = {}
     reformatter = VideoReformatter()
-    for shot in shots(table, unique):
-        places = torch.from_numpy(np.flatnonzero(flat == shot.number))
-        try:
-            frames[places] = _pixels(shot, reformatter, size=size)
-        except DecodeError as error:
-            raise VideoError(Path(path), f"has colours that can't be converted to RGB ({reason(error)})") from None
-        given[shot.number] = (shot.source, shot.clean)
+    try:
+        frames = torch.empty((wanted.size, 3, *size), dtype=torch.uint8)
+        for shot in shots(table, unique):
+            places = torch.from_numpy(np.flatnonzero(flat == shot.number))
+            try:
+                frames[places] = _pixels(shot, reformatter, size=size, shape=table.size)
+            except DecodeError as error:
+                raise VideoError(path, f"has colours that can't be converted to RGB ({reason(error)})") from None
+            given[shot.number] = _Given(shot.source, shot.clean, shot.size)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        raise VideoError(path, f"takes more memory than there is: {_amount(wanted.size, size)}") from None
     if len(given) < len(unique):
-        raise VideoError(Path(path), "holds no frame that decodes")
-    return Frames(frames.reshape(*wanted.shape, 3, *size), (*table.damage, *_damage(given)))
+        raise VideoError(path, "holds no frame that decodes")
+    notes = (*table.damage, *_damage(given), *_changes(given, table.size))
+    return Frames(frames.reshape(*wanted.shape, 3, *size), notes)
 
 
 def read(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int | None = None) -> Tensor:
@@ -167,10 +188,10 @@ def count_decodable(path: Path | str) -> Decodable:
                 except VideoError as broken:
                     error = error or str(broken)
         else:
-            with opened(path) as (container, stream):
-                for frame, trouble in decoded(container.demux(stream), stream):
-                    frames += frame is not None and not trouble
-                    error = error or (trouble and f"after {frames} frames: {trouble}")
+            with opened(path) as video:
+                for step in decoded(video.container.demux(video.stream), video):
+                    frames += step.frame is not None and not step.trouble
+                    error = error or (step.trouble and f"after {frames} frames: {step.trouble}")
     except VideoError as broken:
         return Decodable(path, frames=0, expected=0, error=broken.reason)
     if not error and frames != table.frames:
@@ -200,28 +221,65 @@ def _fitted(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
     return math.floor(size[0] * short_side / short), math.floor(size[1] * short_side / short)
 
 
-def _pixels(shot: Shot, reformatter: VideoReformatter, *, size: tuple[int, int]) -> Tensor:
-    """Upright RGB of a decoded frame at the wanted size, (c, h, w).
+def _check_memory(path: Path, frames: int, size: tuple[int, int]) -> None:
+    """Raise :class:`VideoError` for a read that takes more than its share of the memory."""
+    taken = frames * 3 * math.prod(size)
+    if taken > _UNASKED and taken > machine.memory() * SHARE:
+        limit = f"more than half of the {machine.memory() / 1e9:.1f} GB of memory"
+        raise VideoError(path, f"takes too much memory at once: {_amount(frames, size)}, {limit}; take fewer frames")
+
+
+def _amount(frames: int, size: tuple[int, int]) -> str:
+    return f"{frames} frames of {size[1]}x{size[0]} pixels are {frames * 3 * math.prod(size) / 1e9:.1f} GB"
+
+
+def _pixels(shot: Shot, reformatter: VideoReformatter, *, size: tuple[int, int], shape: tuple[int, int]) -> Tensor:
+    """Upright RGB of a decoded frame at the wanted size, (c, h, w); one of another shape than ``shape`` is put inside.
 
     Colours are converted at full size first: one call that converts and shrinks at once is off by several grey levels.
     """
     rgb = reformatter.reformat(shot.frame, format="rgb24", threads=1).to_ndarray()
-    pixels = torch.rot90(torch.from_numpy(rgb), quarter_turns(shot.frame)).permute(2, 0, 1)
-    if pixels.shape[1:] == size:
+    pixels = turned(torch.from_numpy(rgb), orientation(shot.frame)).permute(2, 0, 1)
+    inside = size if shot.size == shape else _inside(shot.size, size)
+    if pixels.shape[1:] != inside:
+        pixels = functional.interpolate(pixels[None], size=inside, mode="bilinear", antialias=True)[0]
+    if inside == size:
         return pixels
-    # also where a stream changes its size on the way
-    return functional.interpolate(pixels[None], size=size, mode="bilinear", antialias=True)[0]
+    top, left = ((whole - part) // 2 for whole, part in zip(size, inside, strict=True))
+    framed = torch.zeros(3, *size, dtype=torch.uint8)
+    framed[:, top : top + inside[0], left : left + inside[1]] = pixels
+    return framed
 
 
-def _damage(given: dict[int, tuple[int, bool]]) -> Iterator[str]:
+def _inside(own: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The largest height and width of the shape of ``own`` that lie inside ``size``."""
+    scale = min(size[0] / own[0], size[1] / own[1])
+    height, width = (min(max(round(side * scale), 1), most) for side, most in zip(own, size, strict=True))
+    return height, width
+
+
+def _damage(given: Mapping[int, _Given]) -> Iterator[str]:
     """Name frames that others stand in for, and frames decoded between damage and the next key frame."""
-    lost = [number for number, (source, _) in given.items() if source != number]
-    marked = [number for number, (source, clean) in given.items() if source == number and not clean]
+    lost = [number for number, shot in given.items() if shot.source != number]
+    marked = [number for number, shot in given.items() if shot.source == number and not shot.clean]
     if lost:
-        instead = _ranges(sorted({given[number][0] for number in lost}))
+        instead = _ranges(sorted({given[number].source for number in lost}))
         yield f"frames {_ranges(lost)} do not decode and frames {instead} stand in for them"
     if marked:
         yield f"frames {_ranges(marked)} lie near damage and may show traces of it"
+
+
+def _changes(given: Mapping[int, _Given], size: tuple[int, int]) -> Iterator[str]:
+    """Name frames of another size than the first one of the video."""
+    sizes: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for number, shot in given.items():
+        if shot.size != size:
+            sizes[shot.size].append(number)
+    for (height, width), numbers in sizes.items():
+        yield (
+            f"frames {_ranges(numbers)} have {width}x{height} pixels where the video begins with {size[1]}x{size[0]}; "
+            "they are put inside that size"
+        )
 
 
 def _ranges(numbers: Sequence[int]) -> str:
