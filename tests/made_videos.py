@@ -60,11 +60,13 @@ def write(
     gop: int = 12,
     bframes: int = 0,
     rotation: int = 0,
+    aspect: Fraction | None = None,
 ) -> Path:
     """Write a numbered video and return its path; the container follows the suffix.
 
     ``frames`` is a count, or the time in seconds of every frame. ``size`` is the width and height as shown;
-    ``rotation`` is the counter-clockwise turn that a player makes, so pixels are stored turned the other way.
+    ``rotation`` is the counter-clockwise turn that a player makes, so pixels are stored turned the other way;
+    ``aspect`` is what the file says of the width of its pixels over their height.
     """
     times = [number / fps for number in range(frames)] if isinstance(frames, int) else list(frames)
     pictures = (np.rot90(numbered(number, size), -(rotation // 90)) for number in range(len(times)))
@@ -73,7 +75,7 @@ def write(
         options |= {"preset": "veryfast", "sc_threshold": "0", "crf": "18"}
     if codec == "libx265":
         options |= {"x265-params": "log-level=none"}
-    return encode(path, pictures, times, fps=fps, codec=codec, options=options, rotation=rotation)
+    return encode(path, pictures, times, fps=fps, codec=codec, options=options, rotation=rotation, aspect=aspect)
 
 
 def encode(
@@ -85,6 +87,8 @@ def encode(
     codec: str = "libx264",
     options: dict[str, str] | None = None,
     rotation: int = 0,
+    aspect: Fraction | None = None,
+    matrix: Sequence[int] | None = None,
 ) -> Path:
     """Write pictures (h, w, 3) to be shown at ``times``, in seconds, with the encoder's own options."""
     rate = Fraction(fps).limit_denominator(1001)
@@ -98,8 +102,12 @@ def encode(
                 stream.pix_fmt = "yuv444p" if stream.width % 2 or stream.height % 2 else "yuv420p"
                 stream.codec_context.thread_count = 1
                 stream.codec_context.time_base = base
+                if aspect is not None:
+                    stream.codec_context.sample_aspect_ratio = aspect
                 if rotation:
                     stream.set_display_rotation(rotation)
+                if matrix is not None:
+                    stream.set_display_matrix(matrix)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame.pts, frame.time_base = round(Fraction(time).limit_denominator(TICKS) / base), base
             container.mux(stream.encode(frame))

@@ -75,9 +75,7 @@ def opened(path: Path) -> Iterator[Video]:
             streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
             if not streams:
                 raise VideoError(path, "holds no video stream")
-            stream = container.streams.best("video")
-            if not isinstance(stream, VideoStream) or stream not in streams:
-                stream = streams[0]
+            stream = _main(container, streams)
             _prepare(path, stream)
             stated, own = stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio
             yield Video(container, stream, None if stated == own else stated, len(streams) - 1)
@@ -126,6 +124,15 @@ def _source(path: Path) -> Iterator[tuple[str | tars.Part, dict[str, str]]]:
             os.close(descriptor)
 
 
+def _main(container: InputContainer, streams: list[VideoStream]) -> VideoStream:
+    """The stream that FFmpeg finds best; where that is a single picture, another one that is not."""
+    moving = [each for each in streams if each.frames != 1] or streams
+    best = container.streams.best("video")
+    if isinstance(best, VideoStream) and best in moving:
+        return best
+    return max(moving, key=lambda each: (bool(each.disposition & Disposition.default), each.bit_rate or 0))
+
+
 def _prepare(path: Path, stream: VideoStream) -> None:
     """Set a stream up for decoding, and refuse what can't or must not be decoded."""
     context = stream.codec_context
@@ -143,6 +150,13 @@ def check_pixels(path: Path, height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
         limit = f"{MAX_PIXELS / 1e6:.0f} million pixels are the limit; make it smaller"
         raise VideoError(path, f"has frames of {width}x{height} pixels; {limit}")
+
+
+def perhaps_too_large(stream: VideoStream) -> str:
+    """What to add where nothing decodes: FFmpeg forgets the size of frames that are beyond the limit."""
+    if stream.codec_context.width:
+        return ""
+    return f", or has frames of more than {MAX_PIXELS / 1e6:.0f} million pixels, which are not read"
 
 
 def decoded(packets: Iterable[av.Packet], video: Video) -> Iterator[Decoded]:
@@ -177,17 +191,19 @@ def pixel_aspect(video: Video) -> Fraction:
 
 def picture(path: Path) -> av.VideoFrame:
     """Decode an image file. Raises :class:`VideoError`."""
+    hint = ""
     try:
         with _container(path) as container:
             for stream in container.streams.video[:1]:
                 _prepare(path, stream)
+                hint = perhaps_too_large(stream)
             frame = next(container.decode(video=0), None)
     except VideoError:
         raise
     except (*DecodeError, IndexError) as error:
-        raise VideoError(path, f"is not an image that decodes ({reason(error)})") from None
+        raise VideoError(path, f"is not an image that decodes ({reason(error)}){hint}") from None
     if frame is None or frame.is_corrupt:
-        raise VideoError(path, "is not an image that decodes completely")
+        raise VideoError(path, f"is not an image that decodes completely{hint}")
     return frame
 
 

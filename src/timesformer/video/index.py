@@ -27,6 +27,7 @@ from timesformer.video.container import (
     check_pixels,
     decoded,
     opened,
+    perhaps_too_large,
     picture,
     picture_size,
     pixel_aspect,
@@ -40,8 +41,8 @@ FOLDER_FPS = 30.0
 """Frame rate of a folder of images, which carry none."""
 TIMELESS = ("avi", "h264", "hevc", "m4v", "mpegvideo")
 """Containers without presentation times: FFmpeg makes them up, wrongly where B-frames change the order."""
-LEAP = 10
-"""A step of the clock of as many usual ones is no frame's."""
+LEAP = 0.5
+"""A step of the clock that differs by this part from the usual one says nothing of the frame rate."""
 JITTER = 0.02
 """Part by which decoding times may miss the header's frame rate on average."""
 SMALLEST_VOP = 16
@@ -118,7 +119,7 @@ def _packets(path: Path) -> _Packets:
                 places.append(NO_TIME if packet.pos is None else packet.pos)
                 flags.append(packet.is_keyframe | (packet.is_discard or hidden) << 1 | packet.is_corrupt << 2)
         if first is None:
-            raise VideoError(path, f"holds no frame that decodes ({cause})")
+            raise VideoError(path, f"holds no frame that decodes ({cause}){perhaps_too_large(stream)}")
         while len(flags) > 1 and flags[-1] & 4:  # cut off in the middle of a packet
             del pts[-1], dts[-1], places[-1], flags[-1]
         flag, times = np.frombuffer(flags, dtype=np.uint8), np.array(pts, dtype=np.int64)
@@ -234,7 +235,8 @@ def _by_counting(path: Path, packets: _Packets, frames: int) -> Index:
     clock = np.where(packets.dts == NO_TIME, packets.pts, packets.dts)
     steps = np.diff(clock[clock != NO_TIME])
     steps = steps[steps > 0]
-    usual = float(np.mean(steps[steps < LEAP * np.median(steps)])) * packets.tick if len(steps) else 0.0
+    usual = float(np.mean(steps[np.abs(steps / np.median(steps) - 1) < LEAP])) * packets.tick if len(steps) else 0.0
+    usual *= max(round(len(clock) / frames), 1)  # a packet may hold one of the two fields of a frame
     fps = 1 / usual if usual and abs(packets.rate * usual - 1) > JITTER else packets.rate or FOLDER_FPS
     return Index(
         path=path,
@@ -262,12 +264,15 @@ def _of_images(folder: Path) -> Index:
     files.sort(key=lambda file: [(int(part), "") if part.isdigit() else (-1, part) for part in _parts(file.name)])
     if not files:
         raise VideoError(folder, f"is a folder without images ({', '.join(IMAGE_SUFFIXES)})")
+    first, cause = None, ""
     for file in files:
-        with suppress(VideoError):
+        try:
             first = picture(file)
             break
-    else:
-        raise VideoError(folder, f"holds {len(files)} images, none of which decodes")
+        except VideoError as error:
+            cause = cause or f"{file.name} {error.reason}"
+    if first is None:
+        raise VideoError(folder, f"holds {len(files)} images, none of which decodes ({cause})")
     return Index(
         path=folder,
         codec=files[0].suffix[1:].lower(),

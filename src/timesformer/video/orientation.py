@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.sidedata.sidedata import Type
 from torch import Tensor
 
 STRAIGHT = 1.0
@@ -31,6 +32,16 @@ class Orientation:
 
 
 UPRIGHT = Orientation()
+
+
+def _unnamed(kinds: type[Type], value: object) -> Type:
+    kind: Any = object.__new__(kinds)
+    kind._name_, kind._value_ = f"KIND_{value}", value
+    return kind
+
+
+# PyAV has no names for the newest kinds of side data (EXIF, views of 3D video); of a frame with one it would give none
+Type._missing_ = classmethod(_unnamed)  # type: ignore[method-assign, assignment]
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:

@@ -1,10 +1,12 @@
 """Videos inside tar files, read where they lie: a tar file is taken for a folder, its members for the files in it.
 
 ``shards/train-00000.tar/000000012.mp4`` is a path like any other to everything above. Nothing is unpacked: a tar file
-is its members one after another, so a member is a stretch of its bytes.
+is its members one after another, so a member is a stretch of its bytes. A path that leads into a tar file never leads
+out of it again, whatever dots it holds.
 """
 
 import io
+import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,9 +31,8 @@ class Extent:
 class Part(io.RawIOBase):
     """A stretch of a file, opened for reading as if it were a file of its own."""
 
-    def __init__(self, extent: Extent, name: str) -> None:
+    def __init__(self, extent: Extent) -> None:
         self.extent = extent
-        self.name = name  # a decoder takes hints from its suffix
         self._file = extent.file.open("rb", buffering=0)
         self._place = 0
 
@@ -71,32 +72,43 @@ def members(tar: Path) -> Mapping[str, tuple[int, int]]:
     """Return the first byte and the number of bytes of each file in a tar file, in order, by name.
 
     It is gone through once, header by header, and again when it has changed. Raises OSError that names the tar file
-    where it is missing, not a tar file, compressed, or cut off.
+    where it is missing, not a tar file, compressed, or cut off, or where a name in it leads out of it.
     """
     status = tar.stat()
     return _members(tar, status.st_mtime_ns, status.st_size)
 
 
 @cache
-def _members(tar: Path, _modified: int, _bytes: int) -> Mapping[str, tuple[int, int]]:
+def _members(tar: Path, _modified: int, size: int) -> Mapping[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
     try:
         with tarfile.open(tar, "r:") as archive:
-            return {str(PurePosixPath(each.name)): (each.offset_data, each.size) for each in archive if each.isreg()}
-    except tarfile.TarError as error:
+            for each in archive:
+                if _leads_out(each.name):
+                    raise tarfile.ReadError(f"the name {each.name!r} leads out of it")
+                if not each.isreg() or each.issparse():
+                    continue
+                if not 0 <= each.size <= size - each.offset_data:
+                    raise tarfile.ReadError(f"{each.name!r} would have {each.size} bytes")
+                found[str(PurePosixPath(each.name))] = (each.offset_data, each.size)
+    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise OSError(f"{tar} is damaged, cut off or no tar file: {error}") from None
+    return found
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a name would be of a file elsewhere, on this system or another."""
+    return name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name)
 
 
 def extent(path: Path) -> Extent:
     """Return where the bytes of a file, or of a file in a tar file, are. Raises OSError where there is no such path."""
-    try:
+    tar = containing(path)
+    if tar is None:
         status = path.stat()
         return Extent(path, 0, status.st_size, status.st_mtime_ns)
-    except (FileNotFoundError, NotADirectoryError):
-        tar = containing(path)
-        if tar is None:
-            raise
-    name, found = path.relative_to(tar).as_posix(), members(tar)
-    if name not in found:
+    name = path.relative_to(tar).as_posix()
+    if name not in (found := members(tar)):
         raise FileNotFoundError(f"{tar} holds no {name}")
     return Extent(tar, *found[name], tar.stat().st_mtime_ns)
 
@@ -104,4 +116,4 @@ def extent(path: Path) -> Extent:
 def stream(path: Path) -> IO[bytes] | Part:
     """Open a file, or a file in a tar file, to read its bytes. Raises OSError."""
     where = extent(path)
-    return path.open("rb") if where.file == path else Part(where, path.name)
+    return path.open("rb") if where.file == path else Part(where)
