@@ -2,12 +2,16 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any
 
 import tyro
 
-from timesformer.cli import data, models, train, views
+from timesformer.cli import data, models, terminal, train, views
+from timesformer.cli.words import command_of, spelled
 from timesformer.config import ConfigError
 
+DESCRIPTION = "TimeSformer: video understanding by attention."
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "train": train.train,
     "evaluate": views.evaluate,
@@ -26,25 +30,48 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 done in part, 2 bad input, 130 interrupted."""
+    terminal.accept_any_text()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if words[:1] == ["train"]:
-            code = train.command(words[1:])
-        else:
-            code = tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, prog="timesformer", description="TimeSformer: video understanding by attention.", args=words
-            )
+        code = _run(words)
     except KeyboardInterrupt:
         _say("interrupted; what was finished is kept.")
         code = 130
     except BrokenPipeError:
         code = 1
     except Exception as error:
-        if not isinstance(error, _expected()):
+        if (text := _in_words(error)) is None:
             raise
-        _say(f"error: {error}")
+        _say(f"error: {text}")
         code = 2
     sys.exit(code)
+
+
+def _run(words: list[str]) -> int | None:
+    """Run the command that the words name; its exit status."""
+    name = command_of(words[0], list(COMMANDS)) if words else ""
+    if name in ("--version", "-V"):
+        print(f"timesformer {version('timesformer')}")
+        return 0
+    if name == "train":
+        return train.command(words[1:])
+    if name in COMMANDS:
+        words = [name, *spelled(words[1:], COMMANDS[name])]
+    commands: dict[str, Callable[..., Any]] = {**COMMANDS, "train": train.flags()}
+    return tyro.extras.subcommand_cli_from_dict(commands, prog="timesformer", description=DESCRIPTION, args=words)
+
+
+def _in_words(error: Exception) -> str | None:
+    """What to say of an error that a user can mend; None for one of ours."""
+    if isinstance(error, _expected()):
+        return terminal.sentence(error) if isinstance(error, OSError) else str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            f"memory is used up ({str(error).splitlines()[0] if str(error) else 'none is left'}); use fewer or smaller "
+            "clips at a time: a smaller --optim.batch or more --optim.accumulate in training, with "
+            "--engine.checkpointing -1 where that is not enough, --engine.cache off, and fewer workers."
+        )
+    return None
 
 
 def _expected() -> tuple[type[Exception], ...]:

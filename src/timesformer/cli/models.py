@@ -41,12 +41,14 @@ class Fit:
         return checkpoint
 
 
+Weights = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")]
+Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME]")]
 Wanted = Annotated[Fit, tyro.conf.arg(name="")]
 
 
 def convert(
-    weights: tyro.conf.Positional[str],
-    out: tyro.conf.Positional[Path],
+    weights: Weights,
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")],
     *,
     to: Literal["native", "huggingface", "official"] = "native",
     fit: Wanted = Fit(),
@@ -69,7 +71,7 @@ def convert(
     return 0
 
 
-def inspect(weights: tyro.conf.Positional[str], *, fit: Wanted = Fit()) -> int:
+def inspect(weights: Weights, *, fit: Wanted = Fit()) -> int:
     """Say what a checkpoint holds: model, clip settings, classes, and what became of every tensor.
 
     Args:
@@ -89,7 +91,7 @@ def inspect(weights: tyro.conf.Positional[str], *, fit: Wanted = Fit()) -> int:
     return 0
 
 
-def zoo(name: tyro.conf.Positional[str] = "") -> int:
+def zoo(name: Name = "") -> int:
     """List the published checkpoints, or say where one comes from and where to put its file.
 
     Args:
@@ -159,7 +161,7 @@ def cost(
     return 0
 
 
-def recipes(name: tyro.conf.Positional[str] = "") -> int:
+def recipes(name: Name = "") -> int:
     """List the recipes with cost and result, or print one as TOML for `train --config`, its command above it.
 
     Args:

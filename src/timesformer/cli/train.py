@@ -12,6 +12,7 @@ import tyro
 
 from timesformer.cli.flags import named, unchecked
 from timesformer.cli.source import Source
+from timesformer.cli.words import spelled_settings
 from timesformer.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Start:
     """What has to be known before the other settings can be chosen."""
 
-    data: tyro.conf.Positional[Path]
+    data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
     """A folder with a folder per class, a CSV with a header, a Kinetics list, or a benchmark's own lists."""
     recipe: str = ""
     """Start from the settings of a recipe (`timesformer recipes` lists them)."""
@@ -41,6 +42,7 @@ class Start:
 
 def command(words: list[str]) -> int:
     """Parse and run `timesformer train`; the words follow "train"."""
+    words = spelled_settings(words, Start)
     first = _first(words)
     given = named(words, first.settings)
     display, base = _begun(first)

@@ -83,9 +83,8 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
     config = changed(before, settings)
     if config.model.classes != outputs:
         raise ConfigError(f"model.classes is {config.model.classes} but the data has {outputs}; leave it out.")
-    others = {name for name, value in settings.items() if _of(before, name) != value}
     config = choose.settle(config, manifest, gpu=arithmetic.on_gpu(config.engine))
-    return Plan(config, tuple(reason.text for reason in reasons if not others & set(reason.settings)))
+    return Plan(config, tuple(reason.text for reason in reasons if not settings.keys() & set(reason.settings)))
 
 
 def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
@@ -134,12 +133,6 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     item = getattr(value, "item", None)  # a number of numpy or torch
     return item() if callable(item) else value
-
-
-def _of(config: object, name: str) -> object:
-    for part in name.split("."):
-        config = getattr(config, part)
-    return config
 
 
 def _read(file: Path) -> TrainConfig:
