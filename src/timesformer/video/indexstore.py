@@ -192,15 +192,20 @@ def unpacked(path: Path, stamp: Stamp, data: bytes) -> Index | None:
     if data[: len(MAGIC) + 16] != MAGIC + hashlib.blake2b(body, digest_size=16).digest():
         return None
     line, _, rest = body.partition(b"\n")
-    facts: dict[str, Any] = json.loads(line)
-    if tuple(facts["stamp"]) != stamp or facts["decoder"] != av.ffmpeg_version_info:
+    try:
+        facts: dict[str, Any] = json.loads(line)
+        if tuple(facts["stamp"]) != stamp or facts["decoder"] != av.ffmpeg_version_info:
+            return None
+        content, place = zlib.decompress(rest), 0
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value := facts[name], list) else value for name in FACTS
+        }
+        for name, (kind, count) in zip(ARRAYS, facts["arrays"], strict=True):
+            steps = np.frombuffer(content, dtype=kind, count=count, offset=place)
+            place += steps.nbytes
+            values[name] = np.cumsum(steps, dtype=np.int64)
+    except (ValueError, TypeError, LookupError, zlib.error):
         return None
-    content, place = zlib.decompress(rest), 0
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value := facts[name], list) else value for name in FACTS}
-    for name, (kind, count) in zip(ARRAYS, facts["arrays"], strict=True):
-        steps = np.frombuffer(content, dtype=kind, count=count, offset=place)
-        place += steps.nbytes
-        values[name] = np.cumsum(steps, dtype=np.int64)
     return Index(path=path, **values)
 
 

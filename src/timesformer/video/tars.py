@@ -88,8 +88,10 @@ def _members(tar: Path, _modified: int, size: int) -> Mapping[str, tuple[int, in
                     raise tarfile.ReadError(f"the name {each.name!r} leads out of it")
                 if not each.isreg() or each.issparse():
                     continue
-                if not 0 <= each.size <= size - each.offset_data:
+                if each.size < 0:
                     raise tarfile.ReadError(f"{each.name!r} would have {each.size} bytes")
+                if each.size > size - each.offset_data:
+                    raise tarfile.ReadError(f"unexpected end of data in {each.name!r}")
                 found[str(PurePosixPath(each.name))] = (each.offset_data, each.size)
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise OSError(f"{tar} is damaged, cut off or no tar file: {error}") from None
