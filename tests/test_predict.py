@@ -1,19 +1,27 @@
 """A predictor answers for files, stretches, folders and frames as evaluation does, and names what it can't read."""
 
+import io
 import json
+import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.made_scores import CLIP, tiny, write_grey
 from tests.made_videos import write, write_images
+from timesformer.config import ConfigError
 from timesformer.data.items import Item
 from timesformer.predict import Failure, Prediction, Predictor, predict_files, to_json
 from timesformer.scoring import Scoring, score_videos
-from timesformer.video import reader
+from timesformer.video import reader, views
 from timesformer.video.reader import VideoError
+from timesformer.video.views import read_views
 from timesformer.weights.checkpoint import save
 from timesformer.weights.report import WeightsError
 
@@ -142,3 +150,98 @@ def test_spoiled_weights_are_reported_rather_than_answered_with(tmp_path: Path) 
     torch.nn.init.constant_(checkpoint.model.head.bias, float("nan"))
     with pytest.raises(WeightsError, match="not finite; the weights are spoiled"):
         Predictor(checkpoint, device="cpu")(write_grey(tmp_path / "v.mp4", 100, 120))
+
+
+def test_frames_of_any_common_form_are_the_same_video(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.mp4", frames=9, size=(48, 32))
+    predictor = Predictor(tiny(LABELS), device="cpu")
+    tensor = reader.read(path, range(9))
+    expected = predictor(tensor, fps=30)
+    array = tensor.permute(0, 2, 3, 1).contiguous().numpy()
+    pictures = [Image.fromarray(frame) for frame in array]
+    backwards = np.ascontiguousarray(array[::-1, :, :, ::-1])[::-1, :, :, ::-1]  # as frames of OpenCV, turned to RGB
+    for form in (array, array.transpose(0, 3, 1, 2), list(array), tuple(tensor), pictures, backwards):
+        assert predictor(form, fps=30) == expected
+    with path.open("rb") as file:
+        from_bytes, from_file = predictor(path.read_bytes()), predictor(file)
+    assert from_bytes == from_file == replace(predictor(path), path=None)
+    assert predictor(io.BytesIO(path.read_bytes()), end=0.1) == replace(predictor(path, end=0.1), path=None)
+
+
+def test_a_list_of_videos_is_predicted_in_full_batches(tmp_path: Path) -> None:
+    paths = [write_grey(tmp_path / f"{grey}.mp4", grey, grey) for grey in (20, 90, 200)]
+    predictor = Predictor(tiny(LABELS), device="cpu")
+    sizes: list[int] = []
+    predictor.model.register_forward_hook(lambda model, given, _: sizes.append(len(given[0])))
+    found = predictor([paths[0], str(paths[1]), paths[2].read_bytes()])
+    assert sizes == [8, 1]
+    assert [each.path for each in found] == [paths[0], paths[1], None]
+    for each, path in zip(found, paths, strict=True):
+        assert each.scores == pytest.approx(predictor(path).scores, abs=1e-6)
+    clips = [reader.read(path, [0, 1]) for path in paths]
+    again = [score for each in predictor(clips) for score in each.scores]
+    assert again == pytest.approx([score for each in found for score in each.scores], abs=1e-5)
+    with pytest.raises(VideoError, match=r"none\.mp4"):
+        predictor([paths[0], tmp_path / "none.mp4"])
+
+
+def test_features_are_the_mean_over_the_views(tmp_path: Path) -> None:
+    path = write_grey(tmp_path / "v.mp4", 100, 120, 90)
+    predictor = Predictor(tiny(LABELS), device="cpu", clips=2)
+    seen = read_views(path, CLIP, clips=2, crops=3)
+    with torch.no_grad():
+        expected = predictor.model.features(seen).mean(dim=0)
+    torch.testing.assert_close(predictor.features(path), expected)
+    assert predictor.features([path, path]).shape == (2, len(expected))
+
+
+def test_a_whole_video_is_predicted_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "v.mp4", frames=60, fps=10)
+    checkpoint = replace(tiny(LABELS), clip=replace(CLIP, sampling="dense", rate=3, fps=10.0))
+    predictor = Predictor(checkpoint, device="cpu", placement="whole")
+    expected = predictor(path)
+    assert predictor(reader.read(path, range(60)), fps=10).scores == pytest.approx(expected.scores)
+    small = partial(views.portions, most=1)
+    monkeypatch.setattr("timesformer.predict.portions", small)
+    assert predictor(path).scores == pytest.approx(expected.scores)
+
+
+@pytest.mark.parametrize(
+    ("video", "error", "text"),
+    [
+        (np.zeros((2, 3, 16, 3), np.uint8), ValueError, r"may be \(n, h, w, 3\) or \(n, 3, h, w\)"),
+        (np.zeros((2, 16, 16, 4), np.uint8), ValueError, "look RGBA: convert them to RGB"),
+        (np.zeros((2, 16, 16, 1), np.uint8), ValueError, "look grey"),
+        (np.zeros((2, 16, 16, 3)), ValueError, "are torch.float64; they must be uint8 pixels from 0 to 255"),
+        (np.zeros((16, 16, 3), np.uint8), ValueError, "a single picture"),
+        (np.zeros((0, 16, 16, 3), np.uint8), ValueError, "there are none"),
+        (np.zeros((2, 2, 16, 16, 3), np.uint8), ValueError, "give several as a list"),
+        (np.array([None]), TypeError, "array of object"),
+        ([np.zeros((16, 16, 3), np.uint8), np.zeros((16, 8, 3), np.uint8)], ValueError, "frame 1"),
+        ([np.zeros((16, 16), np.uint8)] * 2, ValueError, r"a frame has the shape \(16, 16\)"),
+        ([1, 2], TypeError, "a frame can't be a int"),
+        ([], ValueError, "the list is empty"),
+        (None, TypeError, "a video can't be a NoneType"),
+        (b"", VideoError, "the bytes given: is empty"),
+        (b"no video", VideoError, "the bytes given: is not a video"),
+        (io.StringIO("text"), TypeError, 'open it as open(path, "rb")'),
+    ],
+)
+def test_what_is_no_video_gets_a_message_that_names_the_mistake(video: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text if "\\" in text else re.escape(text)):
+        Predictor(tiny(), device="cpu")(video)
+
+
+def test_devices_and_precisions_go_by_their_common_names(tmp_path: Path) -> None:
+    path = write_grey(tmp_path / "v.mp4", 100, 120)
+    exact = Predictor(tiny(LABELS), device="cpu", precision="fp32")(path)
+    coarse = Predictor(tiny(LABELS), device="cpu", precision="bf16")(path)
+    assert exact == Predictor(tiny(LABELS), device="cpu")(path)
+    assert coarse == Predictor(tiny(LABELS), device="cpu", precision=torch.bfloat16)(path)
+    assert coarse.scores != exact.scores and coarse.scores == pytest.approx(exact.scores, abs=0.1)
+    with pytest.raises(ConfigError, match=r"precision is 'bf61'.*did you mean 'bf16'"):
+        Predictor(tiny(), device="cpu", precision="bf61")
+    for name in ("gpu", "cuda", "cuda:99", "mps", "tpu"):
+        if name == "tpu" or not torch.cuda.is_available():
+            with pytest.raises(ConfigError, match=f"device is '{name}'"):
+                Predictor(tiny(), device=name)

@@ -1,9 +1,10 @@
 """Prediction: what videos show, with one call."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -11,10 +12,12 @@ from torch import Tensor
 from timesformer import metrics
 from timesformer.config import Task
 from timesformer.data.files import VIDEO_SUFFIXES, holds_frames, videos_in
-from timesformer.scoring import Scoring, forward, pick_device
-from timesformer.video import sampling, transforms
+from timesformer.devices import Precision, pick_device
+from timesformer.inputs import Several, Video, as_file, as_frames, is_bytes, is_file, is_several, named
+from timesformer.scoring import Scoring, forward
+from timesformer.video import memory, reader, sampling, transforms
 from timesformer.video.reader import VideoError
-from timesformer.video.views import noting_damage, read_views
+from timesformer.video.views import Portion, planned, portions
 from timesformer.weights import loading
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.report import WeightsError
@@ -61,76 +64,142 @@ class Predictor:
         weights: Checkpoint | Path | str,
         *,
         device: torch.device | str | None = None,
-        precision: torch.dtype | None = None,
+        precision: Precision = None,
         clips: int = 1,
         crops: int = 3,
         placement: sampling.Placement = "middle",
     ) -> None:
-        """Load weights of any known kind, or take those of a checkpoint, whose model is then moved to ``device``.
+        """Load weights of any known kind, or a run's best, or take a checkpoint, whose model is moved to ``device``.
 
-        The device is a GPU where there is one, unless told otherwise. A video is seen in ``clips`` temporal clips of
-        1 or 3 ``crops`` each, placed as in :class:`timesformer.scoring.Scoring`, and its scores are averaged over them.
+        The device is a GPU where there is one, unless told otherwise ("cpu", "cuda:1", "mps", "gpu"); ``precision`` is
+        "fp32", "bf16" or "fp16". A video is seen in ``clips`` temporal clips of 1 or 3 ``crops`` each, placed as in
+        :class:`timesformer.scoring.Scoring`, and its scores are averaged over them.
         """
         self.scoring = Scoring(clips=clips, crops=crops, placement=placement, precision=precision)
-        self.checkpoint = weights if isinstance(weights, Checkpoint) else loading.load(weights)
         self.device = pick_device(device)
+        self.checkpoint = weights if isinstance(weights, Checkpoint) else loading.load(weights)
         self.model = self.checkpoint.model.to(self.device).eval()
         self.labels = self.checkpoint.labels or tuple(f"class {index}" for index in range(self.model.config.classes))
 
+    @overload
+    def __call__(
+        self, video: Video, *, start: float | None = ..., end: float | None = ..., fps: float | None = ...
+    ) -> Prediction: ...
+    @overload  # a list of frames gives a prediction, a list of videos a list of them
+    def __call__(
+        self, video: Several, *, start: float | None = ..., end: float | None = ..., fps: float | None = ...
+    ) -> Any: ...
     def __call__(
         self,
-        video: Path | str | Tensor,
+        video: Video | Several,
         *,
         start: float | None = None,
         end: float | None = None,
         fps: float | None = None,
-    ) -> Prediction:
-        """Predict one video: a file, or its stretch from ``start`` to ``end`` seconds, or frames from memory.
+    ) -> Prediction | list[Prediction]:
+        """Predict one video, or each of a list of videos in one batched pass.
 
-        Frames are uint8 RGB (n, 3, h, w): with ``fps`` a whole video, from which clips are taken as from a file;
-        without it one clip, of exactly the frames that the model is for. Raises
-        :class:`timesformer.video.reader.VideoError` for a file that can't be read.
+        A video is a path, the bytes of a file, a file opened as bytes, or frames: uint8 RGB, an array or tensor
+        (n, h, w, 3) or (n, 3, h, w), or a list of frames. Of files the time range from ``start`` to ``end`` seconds is
+        seen. Frames with their ``fps`` are a whole video, from which clips are taken as from a file; without it they
+        are one clip, of exactly the frames that the model is for.
+
+        Raises :class:`timesformer.video.reader.VideoError` for a file that can't be read (:func:`predict_files` goes
+        on), ``ValueError`` and ``TypeError`` for frames that can't be understood.
         """
-        if isinstance(video, Tensor):
-            if start is not None or end is not None:
-                raise ValueError("start and end are for files; cut frames out of a tensor by indexing it.")
-            return self._predict(self._views_of(video, fps), None, [])
-        if fps is not None:
-            raise ValueError(f"fps is {fps}; it is for frames from memory, a file has its own.")
-        with noting_damage() as notes:
-            views = read_views(
-                video,
-                self.checkpoint.clip,
-                clips=self.scoring.clips,
-                crops=self.scoring.crops,
-                placement=self.scoring.placement,
-                start=start,
-                end=end,
-            )
-        return self._predict(views, Path(video), notes)
+        videos = list(video) if is_several(video) else [video]
+        found = [
+            self._prediction(logits, named(each), notes)
+            for each, (logits, notes) in zip(videos, self._seen(videos, self.model, start, end, fps), strict=True)
+        ]
+        return found if is_several(video) else found[0]
 
-    def _views_of(self, frames: Tensor, fps: float | None) -> Tensor:
-        clip = self.checkpoint.clip
-        if frames.ndim != 4:
-            raise ValueError(f"frames have the shape {tuple(frames.shape)}; one video's are (n, 3, h, w).")
-        if fps is not None:
+    def features(
+        self,
+        video: Video | Several,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        fps: float | None = None,
+    ) -> Tensor:
+        """What the model knows of a video before its head, float32 ``(width,)``, or ``(n, width)`` of a list of n.
+
+        The mean over the video's views. Everything else as in calling the predictor.
+        """
+        videos = list(video) if is_several(video) else [video]
+        found = [seen.mean(dim=0) for seen, _ in self._seen(videos, self.model.features, start, end, fps)]
+        return torch.stack(found) if is_several(video) else found[0]
+
+    def _seen(
+        self,
+        videos: Sequence[Any],
+        compute: Callable[[Tensor], Tensor],
+        start: float | None,
+        end: float | None,
+        fps: float | None,
+    ) -> list[tuple[Tensor, tuple[str, ...]]]:
+        """What the model computes of every view of each video (v, ...), and the notes on it, in full batches."""
+        found: list[list[Tensor]] = [[] for _ in videos]
+        notes: list[dict[str, None]] = [{} for _ in videos]
+        waiting: list[tuple[int, Tensor]] = []
+
+        def run() -> None:
+            views = torch.cat([views for _, views in waiting]) if len(waiting) > 1 else waiting[0][1]
             scoring = self.scoring
-            numbers = sampling.views(len(frames), fps, clip, clips=scoring.clips, placement=scoring.placement)
-        elif len(frames) == clip.frames:
-            numbers = torch.arange(clip.frames)[None]
-        else:
-            raise ValueError(
-                f"{len(frames)} frames for a model of {clip.frames}; give as many, or a whole video and its fps=."
-            )
-        return transforms.eval_views(frames[numbers], clip, crops=self.scoring.crops)
+            given = forward(self.model, views, batch=scoring.batch, precision=scoring.precision, compute=compute)
+            for (place, _), part in zip(waiting, given.split([len(views) for _, views in waiting]), strict=True):
+                found[place].append(part)
+            waiting.clear()
 
-    def _predict(self, views: Tensor, path: Path | None, notes: list[str]) -> Prediction:
-        scoring, task = self.scoring, self.checkpoint.task
-        logits = forward(self.model, views, batch=scoring.batch, precision=scoring.precision)
-        scores = metrics.fuse(logits[None], task, scoring.fusion, self.checkpoint.units)[0]
+        for place, video in enumerate(videos):
+            for portion in self._portions(video, start, end, fps):
+                notes[place] |= dict.fromkeys(portion.notes)
+                waiting.append((place, portion.views))
+                if sum(len(views) for _, views in waiting) >= self.scoring.batch:
+                    run()
+        if waiting:
+            run()
+        return [(torch.cat(parts), tuple(said)) for parts, said in zip(found, notes, strict=True)]
+
+    def _portions(self, video: Any, start: float | None, end: float | None, fps: float | None) -> Iterator[Portion]:
+        """The views of one video, a portion at a time."""
+        clip, scoring = self.checkpoint.clip, self.scoring
+        if is_bytes(video):
+            with as_file(video) as path:
+                yield from self._portions(path, start, end, fps)
+            return
+        if is_file(video):
+            if fps is not None:
+                raise ValueError(
+                    f"fps is {fps}; it is for frames from memory, and {video} is a file with its own rate."
+                )
+            with memory.named(video):
+                numbers = planned(
+                    reader.info(video), clip, clips=scoring.clips, placement=scoring.placement, start=start, end=end
+                )
+            yield from portions(video, numbers, clip, crops=scoring.crops)
+            return
+        frames = as_frames(video)
+        if start is not None or end is not None:
+            raise ValueError("start and end are for files; cut frames out of a tensor by indexing it.")
+        for part in self._planned(len(frames), fps).split(max(scoring.batch // scoring.crops, 1)):
+            yield Portion(transforms.eval_views(frames[part], clip, crops=scoring.crops), 0, ())
+
+    def _planned(self, frames: int, fps: float | None) -> Tensor:
+        """Frame numbers of the clips of frames from memory."""
+        clip, scoring = self.checkpoint.clip, self.scoring
+        if fps is not None:
+            return sampling.views(frames, fps, clip, clips=scoring.clips, placement=scoring.placement)
+        if frames == clip.frames:
+            return torch.arange(clip.frames)[None]
+        raise ValueError(f"{frames} frames for a model of {clip.frames}; give as many, or a whole video and its fps=.")
+
+    def _prediction(self, logits: Tensor, path: Path | None, notes: tuple[str, ...]) -> Prediction:
+        task = self.checkpoint.task
+        scores = metrics.fuse(logits[None], task, self.scoring.fusion, self.checkpoint.units)[0]
         if not bool(scores.isfinite().all()):
             raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
-        return Prediction(path, self.labels, tuple(scores.tolist()), task, tuple(notes))
+        return Prediction(path, self.labels, tuple(scores.tolist()), task, notes)
 
 
 def predict_files(predictor: Predictor, paths: Iterable[Path | str]) -> Iterator[Prediction | Failure]:
