@@ -164,6 +164,8 @@ class TrainConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     task: Task = "classes"
     """One class per video, any number of labels per video, or numbers to predict."""
+    key: str = ""
+    """Which of several models in the file of `init`, such as "teacher" or "state_dict_ema"; empty takes the usual."""
     init: str = ""
     """Weights to start from: a path or a published name; empty starts from nothing."""
     freeze: Literal["none", "backbone"] = "none"

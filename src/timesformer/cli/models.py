@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from timesformer.cli.opened import Opened
 from timesformer.config import ModelConfig, Scheme
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(Opened):
     """What is asked of weights beyond what they are."""
 
     frames: int | None = None
@@ -28,10 +29,8 @@ class Fit:
     """Attention scheme, to spread an image model to another one."""
     resize: Literal["nearest", "smooth", "flat"] = "nearest"
     """Nearest as at run time, smooth (bicubic and linear), or flat as the official loader does."""
-    labels: Path | None = None
-    """A file with the class names: one a line, or JSON: a list, {number: name} or {name: number}."""
 
-    def load(self, weights: str) -> "Checkpoint":
+    def fitted(self, weights: str) -> "Checkpoint":
         """The weights so fitted; the report is printed."""
         from timesformer.weights import loading
 
@@ -63,7 +62,7 @@ def convert(
     """
     from timesformer.weights import writing
 
-    checkpoint = fit.load(weights)
+    checkpoint = fit.fitted(weights)
     notes = writing.write(checkpoint, out, to=to)
     print(f"written: {out} ({to})")
     for note in notes:
@@ -78,7 +77,7 @@ def inspect(weights: Weights, *, fit: Wanted = Fit()) -> int:
         weights: A checkpoint of any kind, or a published name.
         fit: What to ask of the weights beyond what they are.
     """
-    checkpoint = fit.load(weights)
+    checkpoint = fit.fitted(weights)
     for title, value in (("model", checkpoint.model.config), ("clip", checkpoint.clip)):
         print(f"{title}: " + ", ".join(f"{name} {setting}" for name, setting in vars(value).items()))
     names = ", ".join(checkpoint.labels[:10]) + (", ..." if len(checkpoint.labels) > 10 else "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from timesformer.cli.opened import Opened
 from timesformer.cli.source import Source
 from timesformer.config import require
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
     from timesformer.evaluation import Evaluation
     from timesformer.predict import Prediction
+    from timesformer.weights.checkpoint import Checkpoint
+
+
+Weights = Annotated[Opened, tyro.conf.arg(name="")]
+AS_THEY_ARE = Opened()
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def evaluate(
     data: tyro.conf.Positional[Path],
     *,
     out: Path | None = None,
-    labels: Path | None = None,
+    opened: Weights = AS_THEY_ARE,
     how: Annotated[Measure, tyro.conf.arg(name="")] = Measure(),
 ) -> int:
     """Measure a model on the videos of a data set: accuracy, classes, confusions; under torchrun, processes share them.
@@ -67,7 +73,7 @@ def evaluate(
         weights: A checkpoint of any kind, or a published name.
         data: A folder or list of videos, as for training.
         out: Folder for the results and a picture of the confusions; "evaluation" beside the weights by default.
-        labels: A file with the class names (one a line, or JSON), for weights that come without.
+        opened: How the weights are read.
         how: How the videos are found, seen and scored.
     """
     from rich.console import Console
@@ -76,7 +82,6 @@ def evaluate(
     from timesformer import evaluation as verb
     from timesformer.scoring import Scoring
     from timesformer.training import processes
-    from timesformer.weights import loading
 
     scoring = Scoring(
         clips=how.clips,
@@ -86,12 +91,13 @@ def evaluate(
         precision=how.arithmetic,
         workers=how.workers,
     )
-    checkpoint = loading.load(weights, labels=labels)
+    assumed: list[str] = []
+    checkpoint = opened.load(weights, say=assumed.append)
     table = how.source.load(data, task=checkpoint.task, labels=checkpoint.labels or None)
     with processes.joined() as world:
         console = Console(quiet=not world.first)
-        for note in (*table.notes, *_other_fold(checkpoint.about, table.fold)):
-            console.print(f"! {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        for note in (*assumed, *_unnamed(checkpoint), *table.notes, *_other_fold(checkpoint.about, table.fold)):
+            _note(console, note)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("videos", total=math.ceil(len(table.of(how.split)) / world.size))
             result = verb.evaluate(
@@ -108,6 +114,13 @@ def evaluate(
         _show_evaluation(console, result)
         console.print(f"written to {folder}: {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _unnamed(checkpoint: "Checkpoint") -> list[str]:
+    """A warning where nothing says which output of the weights is which class."""
+    if checkpoint.labels:
+        return []
+    return ["the weights don't name their outputs: taken to be the data's classes in their order; --labels FILE says"]
 
 
 def _other_fold(about: str, fold: int | None) -> list[str]:
@@ -158,7 +171,7 @@ def predict(
     *,
     json: bool = False,
     top: int = 5,
-    labels: Path | None = None,
+    opened: Weights = AS_THEY_ARE,
     how: Annotated[Views, tyro.conf.arg(name="")] = Views(),
 ) -> int:
     """Name what happens in videos.
@@ -168,20 +181,19 @@ def predict(
         videos: Video files, or folders of them.
         json: One line of JSON for each video instead of bars.
         top: Number of classes to show.
-        labels: A file with the class names (one a line, or JSON), for weights that come without.
+        opened: How the weights are read.
         how: How each video is seen.
     """
     from rich.console import Console
 
     from timesformer.predict import Failure, Predictor, predict_files, to_json
-    from timesformer.weights import loading
 
     require(bool(videos), "no video is named; name files, or folders of them, after the weights.")
     require(top >= 1, f"top is {top}; it must be at least 1.")
     console = Console()
     errors = Console(stderr=True)
     predictor = Predictor(
-        loading.load(weights, labels=labels),
+        opened.load(weights, say=lambda text: _note(errors, text)),
         precision=how.arithmetic,
         clips=how.clips,
         crops=how.crops,
@@ -196,10 +208,14 @@ def predict(
             errors.print(f"error: {result.path}: {result.reason}", highlight=False, markup=False, soft_wrap=True)
             continue
         for note in result.notes:
-            errors.print(f"! {result.path}: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+            _note(errors, f"{result.path}: {note}")
         if not json:
             _bars(console, result, top)
     return 1 if failures else 0
+
+
+def _note(console: "Console", text: str) -> None:
+    console.print(f"! {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _bars(console: "Console", result: "Prediction", top: int) -> None:

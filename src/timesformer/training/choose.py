@@ -107,7 +107,9 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
         reasons.append(Reason(f"from nothing: a small model ({text})", names))
         clip = _fitted(start.clip, seen, reasons)
     else:
-        model = replace(source.config, classes=outputs, scheme="divided" if source.image else source.config.scheme)
+        # the weights may have been run with other clips than their embeddings are for: those are the ones to go on with
+        sized = replace(source.config, frames=source.clip.frames, size=source.clip.size)
+        model = replace(sized, classes=outputs, scheme="divided" if source.image else source.config.scheme)
         optim = _tuning(start.optim, model.width, light=light)
         pace = "for adapters or the head alone" if light else "lower blocks slower"
         reasons.append(Reason(f"started from {source.name}: its clip settings"))

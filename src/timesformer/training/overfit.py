@@ -16,7 +16,7 @@ from timesformer.training.display import Display
 from timesformer.video.reader import VideoError
 from timesformer.video.views import noting_damage, read_views
 from timesformer.weights import loading
-from timesformer.weights.metadata import Units
+from timesformer.weights.outputs import Outputs
 
 STEPS = 600
 """Steps after which the clips should have been learned long ago."""
@@ -57,7 +57,7 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
     findings += _suspicious(items, inputs)
     with display:
         display.begin("learning by heart", STEPS)
-        check = _Check(config, inputs, targets, display, units)
+        check = _Check(config, inputs, targets, display, Outputs(manifest.labels, manifest.task, units))
         check.run()
     right = check.right()
     findings = (_verdict(check, right, items), *findings)
@@ -67,7 +67,9 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
 class _Check:
     """A model, the clips that it is to learn, and how far it has come."""
 
-    def __init__(self, config: TrainConfig, inputs: Tensor, targets: Tensor, display: Display, units: Units) -> None:
+    def __init__(
+        self, config: TrainConfig, inputs: Tensor, targets: Tensor, display: Display, outputs: Outputs
+    ) -> None:
         self.device = arithmetic.device(config.engine)
         self.scaler = arithmetic.scaler(self.device, config.engine.precision)
         self.config, self.display = config, display
@@ -77,10 +79,10 @@ class _Check:
         self.losses: list[float] = []
         plain = replace(config.model, drop_path=0.0)
         torch.manual_seed(config.engine.seed)
-        started = loading.start(config.init, plain) if config.init else None
+        started = loading.start(config.init, plain, outputs=outputs, key=config.key) if config.init else None
         self.model = started.model if started else TimeSformer(plain)
         if started:
-            loss.change_units(self.model.head, started.units, units)
+            loss.change_units(self.model.head, started.units, outputs.units)
         optimiser.freeze(self.model, config.freeze, blocks=config.frozen_blocks)
         adapters.add(self.model, config.lora, started.report.lacking if started and started.report else ())
         self.model.to(self.device)

@@ -72,7 +72,9 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
     before = start.config
     if before is None:
         init = settings.get("init")
-        source = loading.read_source(init) if init else None
+        size, heads = settings.get("model.size"), settings.get("model.heads")
+        grid = tuple(size) if isinstance(size, list | tuple) else None  # embeddings for oblong frames don't tell theirs
+        source = loading.read_source(init, grid, heads=heads, key=settings.get("key", "")) if init else None
         light = settings.get("lora", 0) > 0 or settings.get("freeze") == "backbone"
         gpu = arithmetic.on_gpu(changed(TrainConfig(), _part(settings, "engine.")).engine)
         chosen = choose.choose(manifest, gpu=gpu, source=source, light=light)

@@ -22,6 +22,7 @@ from timesformer.training.runfolder import Row, RunFolder, Saved, State
 from timesformer.video import augment
 from timesformer.weights import loading
 from timesformer.weights.metadata import Units
+from timesformer.weights.outputs import Outputs
 
 
 class TrainingError(RuntimeError):
@@ -72,12 +73,16 @@ def _build(
     manifest: Manifest, config: TrainConfig, *, world: World, run: RunFolder, display: Display, saved: Saved | None
 ) -> Session:
     """The model with its start, the optimiser, and everything else that stays."""
-    started = loading.start(config.init, config.model) if config.init and not saved else None
+    units = loss.units(manifest)
+    outputs = Outputs(manifest.labels, manifest.task, units)
+    given = bool(config.init) and not saved
+    started = loading.start(config.init, config.model, outputs=outputs, key=config.key) if given else None
     model = started.model if started else TimeSformer(config.model)
     lacking: Sequence[str] = saved.state.lacking if saved else ()
     if started and started.report:
         lacking = started.report.lacking
-    units = loss.units(manifest)
+        for text in started.report.brief():
+            display.say(f"- {config.init}: {text}")
     if started:
         loss.change_units(model.head, started.units, units)
     model.checkpointing = config.engine.checkpointing

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,8 @@ from timesformer.weights.report import LoadReport, WeightsError
 
 KEY = "timesformer"
 """Name of the entry in the file's metadata that holds the description."""
+MOST_BLOCKS = 1024
+"""Blocks of a model that is read; the deepest published vision transformers have fewer than a hundred."""
 
 
 @dataclass(frozen=True)
@@ -154,25 +156,45 @@ def build(config: ModelConfig, tensors: Mapping[str, Tensor], source: str) -> Ti
     Nothing is allocated before names and shapes agree, so a file that lies about its size costs nothing.
     Raises :class:`WeightsError` listing every name that is missing, extra or of another shape.
     """
+    check(config, tensors, source)
+    with torch.device("meta"):
+        model = TimeSformer(config)
+    model = model.to_empty(device="cpu")
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def check(config: ModelConfig, tensors: Mapping[str, Tensor], source: str, *, head: bool = True) -> None:
+    """Raise :class:`WeightsError` unless tensors have exactly the names and shapes of a config's model.
+
+    Only one block is made to learn them, without memory. Without ``head`` that of the model may be any, or none.
+    """
     if config.depth > len(tensors):
         raise WeightsError(
             f"{source} has {len(tensors)} tensors, too few for the {config.depth} blocks it claims; get the file again."
         )
+    if config.depth > MOST_BLOCKS:
+        raise WeightsError(f"{source} has {config.depth} blocks; at most {MOST_BLOCKS} are read.")
     try:
         with torch.device("meta"):
-            model = TimeSformer(config)
+            shown = TimeSformer(replace(config, depth=1)).state_dict()
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise WeightsError(
             f"{source} describes a model that can't be built ({error!s:.120}); get the file again."
         ) from error
-    problems = differences(model.state_dict(), tensors)
+    wanted: dict[str, Tensor] = {}
+    for name, value in shown.items():
+        inner = name.removeprefix("blocks.0.")
+        names = [name] if inner == name else [f"blocks.{number}.{inner}" for number in range(config.depth)]
+        wanted |= dict.fromkeys(names, value)
+    if not head:
+        wanted = {name: value for name, value in wanted.items() if not name.startswith("head.")}
+        tensors = {name: value for name, value in tensors.items() if not name.startswith("head.")}
+    problems = differences(wanted, tensors)
     if problems:
         raise WeightsError(
             f"{source} does not fit its {config.scheme} model: {'; '.join(problems)}; get the file again."
         )
-    model = model.to_empty(device="cpu")
-    model.load_state_dict(tensors)
-    return model.eval()
 
 
 def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:

@@ -4,7 +4,7 @@ import io
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from timesformer.weights import metadata, pickles
+from timesformer.weights import contents, metadata, pickles
 from timesformer.weights.checkpoint import KEY, read_tensors
+from timesformer.weights.contents import Held
 from timesformer.weights.report import WeightsError
 
 Container = Literal["safetensors", "pickle", "arrays"]
@@ -32,10 +33,10 @@ class Raw:
     tensors: Mapping[str, Tensor]
     dropped: tuple[str, ...] = ()
     """Entries of the state dict that aren't tensors."""
+    held: Held | None = None
+    """Which of the models in the file was chosen; None where it can hold but one."""
     description: str = ""
     """JSON of a checkpoint of ours."""
-    wrapper: str = ""
-    """Key that the state dict lay under."""
     beside: Mapping[Any, Any] = field(default_factory=dict)
     """The pickle's other entries."""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -44,29 +45,33 @@ class Raw:
     """The folder's preprocessor settings."""
 
 
-def open_weights(path: Path) -> Raw:
+def open_weights(path: Path, key: str = "") -> Raw:
     """Whatever lies at a path: a file of any known container, or a folder with config.json and weights.
 
-    Raises :class:`WeightsError` if it's absent, damaged, too large for its size, or not weights.
+    ``key`` names one of several models in it. Raises :class:`WeightsError` if it's absent, damaged, too large for its
+    size, or not weights.
     """
-    if path.is_dir():
-        return _open_folder(path)
-    raw = _open_file(path)
+    raw = _open_folder(path, key) if path.is_dir() else _open_file(path, key)
     beside = path.parent / "config.json"
     if raw.container != "arrays" and not raw.description and path.name in FOLDER_WEIGHTS and beside.is_file():
-        return _with_texts(raw, path.parent)
-    return raw
+        raw = _with_texts(raw, path.parent)
+    if raw.description or raw.container == "arrays":
+        if key:
+            raise WeightsError(f"{path} holds one model, which has no name: leave key {key!r:.80} (--key) out.")
+        return raw
+    return raw if raw.held else replace(raw, held=contents.choose(dict(raw.tensors), str(raw.path), key))
 
 
-def _open_file(path: Path) -> Raw:
+def _open_file(path: Path, key: str = "", *, part: bool = False) -> Raw:
+    """A file as it lies there; ``part`` is one of several with a model's tensors."""
     if not path.is_file():
         raise WeightsError(f"{path} does not exist; check the path, or take a name from `timesformer zoo`.")
     with path.open("rb") as file:
         head = file.read(256)
     if head[:4] == b"PK\x03\x04":
-        return _open_arrays(path) if _holds_arrays(path) else _open_pickle(path)
+        return _open_arrays(path) if _holds_arrays(path) else _open_pickle(path, key, part=part)
     if pickles.is_pickle(head):
-        return _open_pickle(path)
+        return _open_pickle(path, key, part=part)
     if head[8:9] == b"{":
         tensors, notes = read_tensors(path)
         return Raw(path, "safetensors", tensors, description=notes.get(KEY, ""))
@@ -88,17 +93,18 @@ def _holds_arrays(path: Path) -> bool:
         raise WeightsError(f"{path} is a damaged zip archive ({error!s:.80}); get the file again.") from error
 
 
-def _open_pickle(path: Path) -> Raw:
-    wrapper, inside, beside = pickles.state_dict(pickles.read(path), path)
-    tensors = {name: value for name, value in dict.items(inside) if isinstance(name, str) and _is_tensor(value)}
-    dropped = tuple(f"{name!s:.80}" for name in dict.keys(inside) if name not in tensors)
+def _open_pickle(path: Path, key: str, *, part: bool) -> Raw:
+    content = pickles.read(path)
+    if not isinstance(content, dict):
+        raise WeightsError(
+            f"{path} holds a {type(content).__name__} without model_state, state_dict or model in it; "
+            "give a file with a state dict."
+        )
+    held = None if part else contents.choose(content, str(path), key)
+    tensors, dropped = contents.tensors_of(contents.inside(content, held.keys if held else ()))
     check_size(tensors, path.stat().st_size, path)
-    others = {key: value for key, value in dict.items(beside) if value is not inside}
-    return Raw(path, "pickle", tensors, dropped=dropped, wrapper=wrapper, beside=others)
-
-
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"
+    others = {name: value for name, value in dict.items(content) if held and held.keys and str(name) != held.keys[0]}
+    return Raw(path, "pickle", tensors, dropped=dropped, held=held, beside=others)
 
 
 def check_size(tensors: Mapping[str, Tensor], size: int, path: Path) -> None:
@@ -146,11 +152,14 @@ def _check_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -
         raise WeightsError(f"{path}: {entry.filename:.80} claims {claimed} bytes that it doesn't hold; get it again.")
 
 
-def _open_folder(path: Path) -> Raw:
+def _open_folder(path: Path, key: str) -> Raw:
     """A folder as transformers and timm write it: config.json and weights in one file or in numbered shards."""
+    if (path / "adapter_config.json").is_file():
+        base = _json(path / "adapter_config.json").get("base_model_name_or_path")
+        raise WeightsError(contents.adapter(str(path), base if isinstance(base, str) else ""))
     for name in FOLDER_WEIGHTS:
         if (path / name).is_file():
-            return _with_texts(_open_file(path / name), path)
+            return _with_texts(_open_file(path / name, key), path)
         if (path / f"{name}.index.json").is_file():
             return _with_texts(_open_shards(path, f"{name}.index.json"), path)
     raise WeightsError(
@@ -173,7 +182,7 @@ def _open_shards(folder: Path, index: str) -> Raw:
     for shard in sorted(set(listed.values())):
         if Path(shard).name != shard:
             raise WeightsError(f"{folder / index} lists {shard!r:.80}; shards must lie in the folder itself.")
-        raw = _open_file(folder / shard)
+        raw = _open_file(folder / shard, part=True)
         container = raw.container
         dropped += raw.dropped
         for name, value in raw.tensors.items():
@@ -195,17 +204,7 @@ def _with_texts(raw: Raw, folder: Path) -> Raw:
     nested = _json(folder / "processor_config.json") if (folder / "processor_config.json").is_file() else {}
     candidates = [nested[name] for name in NESTED_PROCESSORS if isinstance(nested.get(name), dict)]
     candidates += [_json(folder / name) for name in PROCESSORS if (folder / name).is_file()]
-    return Raw(
-        folder,
-        raw.container,
-        raw.tensors,
-        dropped=raw.dropped,
-        description=raw.description,
-        wrapper=raw.wrapper,
-        beside=raw.beside,
-        config=config,
-        processor=candidates[0] if candidates else {},
-    )
+    return replace(raw, path=folder, config=config, processor=candidates[0] if candidates else {})
 
 
 def _json(path: Path) -> dict[str, Any]:

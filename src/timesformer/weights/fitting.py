@@ -13,7 +13,9 @@ from timesformer.model import schemes
 from timesformer.model.embeddings import resize_position, resize_time
 from timesformer.model.transformer import TimeSformer
 from timesformer.weights import checkpoint
+from timesformer.weights import outputs as heads
 from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.outputs import Outputs, Rows
 from timesformer.weights.report import LoadReport, Resized, WeightsError
 from timesformer.weights.source import Source
 
@@ -42,12 +44,16 @@ class Fitted:
     left: tuple[str, ...] = ()
 
 
-def fit(source: Source, config: ModelConfig, *, resize: Resize = "nearest") -> Checkpoint:
+def fit(
+    source: Source, config: ModelConfig, *, resize: Resize = "nearest", wanted: Outputs | None = None
+) -> Checkpoint:
     """A checkpoint of exactly the wanted model, filled from a source.
 
     An image model, or one of another single step, gives its attention and LayerNorm to every step of the wanted scheme
     (divided: time and space; local_global: local and global; axial: time, width and height), with the extra linears
-    and the time embedding at zero, so that only the last step acts at first. A head for other classes starts anew.
+    and the time embedding at zero, so that only the last step acts at first. The head's rows go to the
+    ``wanted`` outputs of the same names, and those of others start anew; where nothing is said about outputs, the head
+    stays if it has as many.
     Raises :class:`WeightsError` if the models differ in more than that, or a tensor of the backbone is missing.
     """
     _refuse(source, config)
@@ -55,9 +61,14 @@ def fit(source: Source, config: ModelConfig, *, resize: Resize = "nearest") -> C
     fitted = _positions(fitted, source.config, config, resize)
     fitted = _time(fitted, source.config, config, resize)
     fitted = _random(fitted, source.config, config)
+    fitted, head, found = _head(fitted, source, config, wanted)
     model = checkpoint.build(config, fitted.tensors, source.name)
     given = len(fitted.tensors) - len(fitted.zero) - len(fitted.fresh) - len(fitted.copied) - len(source.zero)
-    new_head = "head.weight" in fitted.fresh
+    outputs = Outputs(source.labels, source.task, source.units)
+    if "head.weight" in fitted.fresh:
+        outputs = Outputs()
+    if wanted:
+        outputs = replace(wanted, units=heads.units(source.units, wanted.units, found))
     clip = _clip(source, config)
     report = LoadReport(
         source=source.name,
@@ -68,16 +79,17 @@ def fit(source: Source, config: ModelConfig, *, resize: Resize = "nearest") -> C
         copied=fitted.copied,
         zero=source.zero + fitted.zero,
         fresh=fitted.fresh,
+        head=head,
         notes=source.notes + _changes(source.config, config) + _other_span(source.clip, clip),
     )
     return Checkpoint(
         model=model,
         clip=clip,
-        labels=() if new_head else source.labels,
-        task="classes" if new_head else source.task,
+        labels=outputs.labels,
+        task=outputs.task,
         about=source.about,
         report=report,
-        units=() if new_head else source.units,
+        units=outputs.units,
     )
 
 
@@ -202,16 +214,32 @@ def _time(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) ->
 
 
 def _random(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
-    """Random values for what nothing can be taken from: another head, and time parts that should start from scratch."""
-    head = fitted.tensors.get("head.weight")
-    renewed = head is None or head.shape[:1] != (new.classes,)
-    timeless = new.start == "scratch" and (old.scheme != new.scheme or new.has_time_embedding > old.has_time_embedding)
-    if not renewed and not timeless:
+    """Random values for time parts that should start from scratch."""
+    timeless = old.scheme != new.scheme or new.has_time_embedding > old.has_time_embedding
+    if new.start != "scratch" or not timeless:
         return fitted
-    drawn = TimeSformer(new if timeless else replace(new, depth=1)).state_dict()
-    names = [name for name in ("head.weight", "head.bias") if renewed]
-    if timeless:
-        time_parts = (name for name in drawn if ".extra." in name or name == "embedding.time")
-        names += [name for name in time_parts if name not in fitted.tensors]
+    drawn = TimeSformer(new).state_dict()
+    time_parts = [name for name in drawn if ".extra." in name or name == "embedding.time"]
+    names = [name for name in time_parts if name not in fitted.tensors]
     tensors = {**fitted.tensors, **{name: drawn[name] for name in names}}
     return replace(fitted, tensors=tensors, fresh=(*fitted.fresh, *names))
+
+
+def _head(fitted: Fitted, source: Source, config: ModelConfig, wanted: Outputs | None) -> tuple[Fitted, str, Rows]:
+    """The head for the wanted outputs, what to say about it, and the old row of each."""
+    names = ("head.weight", "head.bias")
+    same: Rows = tuple(range(config.classes))
+    none: Rows = (None,) * config.classes
+    if not all(name in fitted.tensors for name in names):
+        found, said = none, "new: the weights have none"
+    elif wanted is None:
+        found, said = same if source.config.classes == config.classes else none, ""
+    else:
+        found, said = heads.plan(Outputs(source.labels, source.task), wanted)
+    if found == same and source.config.classes == config.classes:
+        return fitted, said, found
+    drawn = TimeSformer(replace(config, depth=1)).state_dict()
+    renewed = all(row is None for row in found)
+    rows = {name: drawn[name] if renewed else heads.taken(fitted.tensors[name], drawn[name], found) for name in names}
+    fresh = names if renewed else ()
+    return replace(fitted, tensors={**fitted.tensors, **rows}, fresh=(*fitted.fresh, *fresh)), said, found

@@ -1,29 +1,41 @@
 """The one door for weights of every kind: a path or a published name in, a checkpoint and a report out."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict, Unpack, get_type_hints
 
 from timesformer.checks import choice, in_pixels
 from timesformer.config import ConfigError, ModelConfig, Scheme
 from timesformer.weights import labels as label_files
 from timesformer.weights import zoo
 from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.files import open_weights
 from timesformer.weights.fitting import POSITION_RULES, Resize, fit
+from timesformer.weights.outputs import Outputs
 from timesformer.weights.report import WeightsError
-from timesformer.weights.source import TITLES, Source, load_source
+from timesformer.weights.source import TITLES, Source, understand, without_guess
+
+
+class Wanted(TypedDict, total=False):
+    """Settings of the model that :func:`load` is asked for beyond what the weights are."""
+
+    frames: int | None
+    size: int | tuple[int, int] | None
+    classes: int | None
+    scheme: Scheme | None
+    heads: int | None
 
 
 def load(
     path_or_name: str | Path,
     *,
-    frames: int | None = None,
-    size: int | tuple[int, int] | None = None,
-    classes: int | None = None,
-    scheme: Scheme | None = None,
+    key: str = "",
     resize: Resize = "nearest",
     labels: str | Path | None = None,
+    **wanted: Unpack[Wanted],
 ) -> Checkpoint:
     """A model with its clip settings and labels, from weights of any known kind; see its ``report`` for every change.
 
@@ -36,16 +48,19 @@ def load(
     spreads an image model, or one of a single step, to another scheme; image models become "divided" unless told
     otherwise. Every step takes the image model's attention and LayerNorm, and all but one begin silent, behind linears
     of zeros: time before space (divided), local before global (local_global), time and width before height (axial).
-    ``labels`` names a file with the classes' names. Weights are read as float32 on the CPU. Raises
+    ``heads`` is the number of attention heads where the weights don't state it, which most image models don't. ``key``
+    names one of several models in a file, such as "teacher" or "state_dict_ema". ``labels`` names a file with the
+    classes' names. Weights are read as float32 on the CPU. Raises
     :class:`WeightsError`.
     """
-    _check_wanted({"frames": frames, "size": size, "classes": classes}, resize)
-    source = read_source(path_or_name, size)
+    _check_wanted(wanted, resize)
+    frames, size, classes, scheme = (wanted.get(name) for name in ("frames", "size", "classes", "scheme"))
+    source = read_source(path_or_name, size, heads=wanted.get("heads"), key=key)
     if "head.weight" not in source.tensors and classes is None:
         raise WeightsError(f"{source.name} has no head; say how many outputs the new one has: classes=N (--classes N).")
     config = source.config
     try:
-        wanted = replace(
+        model = replace(
             config,
             frames=config.frames if frames is None else frames,
             size=config.size if size is None else size,
@@ -55,16 +70,24 @@ def load(
     except ConfigError as error:
         raise WeightsError(f"{source.name}: {error}") from error
     try:
-        loaded = fit(source, wanted, resize=resize)
+        loaded = fit(source, model, resize=resize)
     except (RuntimeError, MemoryError) as error:
-        size_text = f"{wanted.frames} frames of {in_pixels(wanted.size)} and {wanted.classes} outputs"
+        size_text = f"{model.frames} frames of {in_pixels(model.size)} and {model.classes} outputs"
         raise WeightsError(f"{source.name} can't be made into {size_text}: too large for the memory.") from error
-    return loaded if labels is None else replace(loaded, labels=_labels(labels, source, wanted.classes))
+    return loaded if labels is None else replace(loaded, labels=_labels(labels, source, model.classes))
 
 
 def _check_wanted(wanted: Mapping[str, object], resize: str) -> None:
-    """Raise for settings of another type than they can have."""
+    """Raise for settings of another name or type than they can have."""
+    known = get_type_hints(Wanted)
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, [*known, "key", "resize", "labels"], n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}, key, resize and labels."
+            raise TypeError(f"load has no {name!r:.40}; {hint}")
     for name, value in wanted.items():
+        if name == "scheme":
+            continue
         sides = value if name == "size" and isinstance(value, tuple) and len(value) == 2 else (value,)
         if value is not None and not all(type(side) is int for side in sides):
             also = " or a tuple of height and width" if name == "size" else ""
@@ -85,33 +108,51 @@ def _labels(path: str | Path, source: Source, classes: int) -> tuple[str, ...]:
     return names
 
 
-def start(path_or_name: str | Path, config: ModelConfig, *, resize: Resize | None = None) -> Checkpoint:
+def start(
+    path_or_name: str | Path,
+    config: ModelConfig,
+    *,
+    resize: Resize | None = None,
+    outputs: Outputs | None = None,
+    key: str = "",
+) -> Checkpoint:
     """A model of exactly ``config`` that starts from weights of any known kind; embeddings follow ``config.resize``.
 
-    For training: scheme, frames, size, classes, order and stochastic depth are the config's. Raises
+    For training: scheme, frames, size, classes, order and stochastic depth are the config's, and its heads where the
+    weights don't state theirs. The head's rows go to the ``outputs`` of the same names; the others start anew. Raises
     :class:`WeightsError` where the weights can't start such a model.
     """
-    source = read_source(path_or_name, config.size)
-    return fit(source, config, resize=resize or config.resize)
+    source = read_source(path_or_name, config.size, key=key)
+    settled = config.heads != source.config.heads and config.width == source.config.width
+    if settled and not source.states_heads:  # the config's number rules; no tensor's shape depends on it
+        source = without_guess(source)
+        source = replace(source, config=replace(source.config, heads=config.heads))
+    return fit(source, config, resize=resize or config.resize, wanted=outputs)
 
 
-def read_source(path_or_name: str | Path, size: int | tuple[int, int] | None = None) -> Source:
+def read_source(
+    path_or_name: str | Path,
+    size: int | tuple[int, int] | None = None,
+    *,
+    heads: int | None = None,
+    key: str = "",
+) -> Source:
     """Weights under our names, not yet fitted to any model; a path that exists never touches the network."""
     text = str(path_or_name)
     if not text.strip():
         raise WeightsError("no weights are named; give a path, or a name that `timesformer zoo` lists.")
     if Path(path_or_name).exists() or isinstance(path_or_name, Path):
-        return load_source(Path(path_or_name), size)
+        return understand(open_weights(Path(path_or_name), key), size=size, heads=heads)
     entry = zoo.find(text)
     if entry is not None:
         path = zoo.fetch(entry)
-        found = load_source(path, size)
+        found = understand(open_weights(path, key), size=size, heads=heads)
         _refuse_another(found, entry, path)
-        return replace(found, name=entry.name, clip=entry.clip, about=entry.about)
+        return replace(without_guess(found), name=entry.name, clip=entry.clip, about=entry.about)
     if Path(text).parent.name and Path(text).parent.is_dir():
         raise WeightsError(f"{text} does not exist in the folder {Path(text).parent}; check the path.")
     if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) and not text.endswith((".pyth", ".pth", ".safetensors")):
-        found = load_source(zoo.fetch_hub(text), size)
+        found = understand(open_weights(zoo.fetch_hub(text), key), size=size, heads=heads)
         published = zoo.published_on_hub(text)
         elsewhere = f"{text} on the Hugging Face hub; see there for its licence."
         return replace(found, name=text, about=found.about or (published.about if published else elsewhere))

@@ -116,18 +116,3 @@ def _opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any, int | None]]:
 def is_pickle(head: bytes) -> bool:
     """Whether a file that begins so may be a pickle."""
     return head[:1] == pickle.PROTO and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-
-
-def state_dict(content: Any, path: Path) -> tuple[str, dict[Any, Any], dict[Any, Any]]:
-    """The wrapper's name ("" if bare), the state dict in it, and what lies beside it."""
-    if isinstance(content, dict):
-        for wrapper in ("model_state", "state_dict", "model"):
-            inside = dict.get(content, wrapper)  # a pickle can hide get() behind an attribute of its own
-            if isinstance(inside, dict):
-                return wrapper, inside, content
-        if any(isinstance(value, torch.Tensor) for value in dict.values(content)):
-            return "", content, {}
-    raise WeightsError(
-        f"{path} holds a {type(content).__name__} without model_state, state_dict or model in it; "
-        "give a file with a state dict."
-    )

@@ -18,6 +18,11 @@ class Resized:
     rule: str
     """How the values were chosen."""
 
+    @property
+    def line(self) -> str:
+        """The change as text."""
+        return f"resized: {self.name} {list(self.before)} -> {list(self.after)}, {self.rule}"
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -39,6 +44,8 @@ class LoadReport:
     """Tensors that the file doesn't have and that start at zero."""
     fresh: tuple[str, ...] = ()
     """Tensors that start from random values: the head, when the classes differ."""
+    head: str = ""
+    """What became of the head's rows, where it was asked for outputs by name."""
     notes: tuple[str, ...] = ()
     """Whatever else the user should know, such as settings that the file doesn't state."""
 
@@ -46,6 +53,11 @@ class LoadReport:
     def lacking(self) -> tuple[str, ...]:
         """Tensors that came from nowhere, so that they have everything to learn."""
         return (*self.fresh, *self.zero)
+
+    def brief(self) -> list[str]:
+        """What whoever uses the weights should see: the head's fate, what was resized, and all that was assumed."""
+        text = [f"head {self.head}"] if self.head else []
+        return [*text, *(change.line for change in self.resized), *self.notes]
 
     def lines(self) -> list[str]:
         """The report as text, one statement a line; long lists of block tensors are folded."""
@@ -57,8 +69,10 @@ class LoadReport:
             ("started from random values", self.fresh),
         ):
             text += [f"  {title}: {line}" for line in fold(names)]
+        if self.head:
+            text.append(f"  head: {self.head}")
         for change in self.resized:
-            text.append(f"  resized: {change.name} {list(change.before)} -> {list(change.after)}, {change.rule}")
+            text.append(f"  {change.line}")
         return text + [f"  note: {note}" for note in self.notes]
 
 

@@ -4,12 +4,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor
 
 from timesformer.config import ClipConfig, ConfigError, ModelConfig, Scheme, Task
-from timesformer.weights import convert, files, image, metadata, settings
+from timesformer.weights import checkpoint, contents, convert, image, metadata, settings, signs
+from timesformer.weights.checkpoint import MOST_BLOCKS
 from timesformer.weights.convert import Layout
 from timesformer.weights.files import Raw
 from timesformer.weights.metadata import Units
@@ -23,6 +23,9 @@ TITLES: dict[Layout, str] = {
 }
 OTHER_HEADS = {1280: 16, 1408: 16}
 """Heads of the image transformers whose heads aren't 64 wide (ViT-H and ViT-g), by width."""
+MOCO_SMALL = 384
+"""Width at which published image transformers have 6 heads, or 12."""
+HOW_HEADS = "if it has others, say so: heads=N (--heads N; train: --model.heads N)"
 
 
 @dataclass(frozen=True)
@@ -45,42 +48,51 @@ class Source:
     zero: tuple[str, ...] = ()
     """Tensors that its architecture leaves out and that are zero here, to the same effect."""
     notes: tuple[str, ...] = ()
+    states_heads: bool = True
+    """Whether the weights state the number of heads, which no tensor's shape shows."""
     units: Units = ()
 
 
-def understand(raw: Raw, size: int | tuple[int, int] | None = None) -> Source:
+def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: int | None = None) -> Source:
     """What raw weights are; ``size`` tells the frame size where the position embedding is no square grid.
 
-    Raises :class:`WeightsError` if the names are no known layout, or a block has tensors that the model can't compute.
+    ``heads`` are the attention heads where the weights don't state them. Raises :class:`WeightsError` if the names are
+    no known layout, a block has tensors that the model can't compute, or other heads are stated.
     """
     if raw.description:
-        return _ours(raw)
-    heads: int | None = None
+        return _checked(_ours(raw), heads)
+    stated_heads: int | None = None
+    own: Mapping[str, str] = {}
+    layout: Layout = "official"
+    tensors = dict(raw.tensors)
     if raw.container == "arrays":
         if not image.is_jax(raw.tensors):
             raise WeightsError(f"{raw.path} holds arrays that are no vision transformer's; give another file.")
-        heads = image.jax_heads(raw.tensors)
-        raw = replace(raw, tensors=image.from_jax(raw.tensors))
-    tensors, layout = _plain_names(raw)
-    is_image = _is_image(raw, tensors, layout)
-    notes: tuple[str, ...] = ()
+        stated_heads = image.jax_heads(raw.tensors)
+        tensors = image.from_jax(raw.tensors)
+    elif raw.held:
+        layout = raw.held.layout
+        tensors, own = contents.plain(raw.tensors, raw.held, str(raw.path))
+    is_image = raw.container == "arrays" or not signs.is_video(raw, tensors, layout)
+    notes = raw.held.notes if raw.held else ()
     if is_image:
-        tensors, notes = image.without_distillation(tensors)
-        notes += image.remarks(tensors, str(raw.path))
-    stated = Settings(heads=heads, clip=image.timm_clip(raw.config)) if is_image else _stated(raw, layout)
+        tensors, distilled = image.without_distillation(tensors)
+        notes += distilled + image.remarks(tensors, str(raw.path))
+    stated = Settings(heads=stated_heads, clip=image.timm_clip(raw.config)) if is_image else signs.stated(raw, layout)
     scheme = stated.scheme or convert.infer_scheme(tensors, layout)
-    depth = convert.depth(tensors, layout)
+    depth = _depth(tensors, layout, str(raw.path))
     renamed, extra = convert.rename(tensors, convert.table(layout, scheme), depth)
     _refuse_other_blocks(extra, layout, str(raw.path))
     renamed, zero = _without_bias(renamed, depth, is_image)
-    config, guesses = _model(renamed, scheme, depth, stated, size, str(raw.path))
+    config, guess = _model(renamed, scheme, depth, stated, size=size, heads=heads, source=str(raw.path))
     clip, assumed = settings.clip_settings(stated, config, str(raw.path))
     wrong_labels: tuple[str, ...] = ()
     if stated.labels and len(stated.labels) != config.classes:
         wrong_labels = (f"{len(stated.labels)} names stated for {config.classes} outputs: left out",)
     if is_image:
         assumed = () if stated.clip else ("normalisation 0.45 / 0.225, as the official models that start from images",)
-    return Source(
+    beside = [name for name in raw.tensors if own and name not in own.values()]
+    found = Source(
         name=str(raw.path),
         layout=f"image transformer, {TITLES[layout]}" if is_image else TITLES[layout],
         tensors=renamed,
@@ -91,10 +103,39 @@ def understand(raw: Raw, size: int | tuple[int, int] | None = None) -> Source:
         about=stated.ours.about if stated.ours else "",
         units=stated.ours.units if stated.ours else (),
         image=is_image,
-        extra=extra + raw.dropped,
+        extra=(*(own.get(name, name) for name in extra), *beside, *raw.dropped),
         zero=zero,
-        notes=notes + stated.notes + guesses + assumed + wrong_labels,
+        notes=notes + stated.notes + guess + assumed + wrong_labels,
+        states_heads=bool(stated.heads or stated.ours),
     )
+    return _checked(found, heads)
+
+
+def _checked(source: Source, heads: int | None) -> Source:
+    """A source whose tensors fit what it says of itself, with the heads that are wanted.
+
+    Raises :class:`WeightsError` where it states others, or where tensors are missing or of other shapes: nothing is
+    made of them before.
+    """
+    if heads is not None and heads != source.config.heads:
+        raise WeightsError(
+            f"{source.name} states {source.config.heads} heads, not {heads}; other heads compute something else than "
+            "was trained: leave them out."
+        )
+    checkpoint.check(source.config, source.tensors, source.name, head="head.weight" in source.tensors)
+    checkpoint.check_labels(source.labels, source.config.classes)
+    return source
+
+
+def _depth(tensors: Mapping[str, Tensor], layout: Layout, source: str) -> int:
+    """Blocks by their numbers; raises :class:`WeightsError` where one is missing, or where they are too many."""
+    numbers = {int(found[1]) for name in tensors if (found := re.match(convert.BLOCK[layout], name))}
+    if max(numbers, default=0) >= MOST_BLOCKS:
+        raise WeightsError(f"{source} claims {max(numbers) + 1} blocks; at most {MOST_BLOCKS} are read.")
+    absent = [number for number in range(max(numbers, default=-1) + 1) if number not in numbers]
+    if absent:
+        raise WeightsError(f"{source} lacks block {absent[0]} of {max(numbers) + 1}; get the whole file.")
+    return len(numbers)
 
 
 def _ours(raw: Raw) -> Source:
@@ -110,59 +151,6 @@ def _ours(raw: Raw) -> Source:
         about=description.about,
         units=description.units,
     )
-
-
-def _plain_names(raw: Raw) -> tuple[dict[str, Tensor], Layout]:
-    """Tensors by a layout's plain names, whatever wrapper's prefix they carried, and the layout."""
-    tensors = dict(raw.tensors)
-    for prefix in ("module.", "model."):
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    if any(name.startswith("transformer_layers.") for name in tensors):
-        tensors = {f"backbone.{name}": value for name, value in tensors.items()}
-    if any(name.startswith("encoder.layer.") for name in tensors) and "embeddings.cls_token" in tensors:
-        tensors = {f"timesformer.{name}": value for name, value in tensors.items()}
-    layout = convert.recognise(tensors)
-    if layout is None or any(".steps." in name for name in tensors):
-        names = ", ".join(f"{name:.60}" for name in list(tensors)[:3]) or "none"
-        raise WeightsError(
-            f"{raw.path} has tensor names of no known layout ({names}); known are timesformer's own files, official "
-            ".pyth, Hugging Face, MMAction2, and image transformers of timm, DeiT and the JAX release."
-        )
-    return tensors, layout
-
-
-def _is_image(raw: Raw, tensors: Mapping[str, Tensor], layout: Layout) -> bool:
-    """An image model has no time part and isn't wrapped or described as a TimeSformer of the space scheme."""
-    if convert.infer_scheme(tensors, layout) != "space":
-        return False
-    if layout == "official":
-        return raw.wrapper != "model_state" and not any(name.startswith("model.") for name in raw.tensors)
-    return layout == "mmaction2" and not any(name.startswith("backbone.") for name in raw.tensors)
-
-
-def _stated(raw: Raw, layout: Layout) -> Settings:
-    """Everything that lies beside a video model's tensors and says something about them."""
-    if layout == "huggingface":
-        return settings.from_hugging_face(raw.config, raw.processor, str(raw.path))
-    if layout == "mmaction2":
-        return Settings(clip={"mean": [0.5] * 3, "std": [0.5] * 3, "rate": 32}, labels=_meta_labels(raw.beside))
-    text = raw.beside.get("cfg")
-    if isinstance(text, str):
-        return settings.from_cfg(text, str(raw.path))
-    return Settings(notes=("no cfg text: settings inferred from the tensors",))
-
-
-def _meta_labels(beside: Mapping[Any, Any]) -> tuple[str, ...]:
-    """Class names in an MMAction2 file's meta, where it has them."""
-    meta = beside.get("meta")
-    if not isinstance(meta, dict):
-        return ()
-    inner = meta.get("dataset_meta")
-    names = inner.get("classes") if isinstance(inner, dict) else meta.get("CLASSES")
-    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-        return tuple(names)
-    return ()
 
 
 def _refuse_other_blocks(extra: tuple[str, ...], layout: Layout, source: str) -> None:
@@ -199,10 +187,12 @@ def _model(
     scheme: Scheme,
     depth: int,
     stated: Settings,
+    *,
     size: int | tuple[int, int] | None,
+    heads: int | None,
     source: str,
 ) -> tuple[ModelConfig, tuple[str, ...]]:
-    """The config that tensors fit, and notes on what they don't show."""
+    """The config that tensors fit, and a note on the heads where nothing states them."""
     base = stated.ours.model if stated.ours else ModelConfig()
     width = _shape(tensors, "embedding.class_token", 3, source)[2]
     patch = _shape(tensors, "embedding.patch.weight", 4, source)[3]
@@ -212,8 +202,12 @@ def _model(
     if "embedding.time" in tensors:
         frames = _shape(tensors, "embedding.time", 3, source)[1]
     classes = _shape(tensors, "head.weight", 2, source)[0] if "head.weight" in tensors else 1
-    heads = stated.heads or (base.heads if stated.ours else OTHER_HEADS.get(width, max(width // 64, 1)))
-    guess = () if stated.heads or stated.ours else (f"heads not stated: {heads} assumed, {width // heads} wide",)
+    guess: tuple[str, ...] = ()
+    if stated.heads or stated.ours:
+        heads = stated.heads or base.heads
+    elif heads is None:
+        heads = _usual_heads(width)
+        guess = (_guess(heads, width),)
     try:
         grid = _grid(position - 1, patch, base.grid if stated.ours else None, size, source)
         pixels = (grid[0] * patch, grid[1] * patch)
@@ -231,6 +225,24 @@ def _model(
         ), guess
     except ConfigError as error:
         raise WeightsError(f"{source}: {error}") from error
+
+
+def _usual_heads(width: int) -> int:
+    """Heads that a model of a width most likely has: those of the published ones, 64 wide, or as nearly as fits."""
+    usual = OTHER_HEADS.get(width, max(width // 64, 1))
+    return next(heads for heads in range(usual, 0, -1) if width % heads == 0)
+
+
+def _guess(heads: int, width: int) -> str:
+    """What to say of heads that nothing states."""
+    other = "; MoCo v3's ViT-S has 12" if width == MOCO_SMALL else ""
+    return f"heads not stated: {heads} assumed, {width // heads} wide{other}; {HOW_HEADS}"
+
+
+def without_guess(source: Source) -> Source:
+    """The same without the note on heads, for weights whose heads are known from elsewhere."""
+    guess = _guess(source.config.heads, source.config.width)
+    return replace(source, notes=tuple(note for note in source.notes if note != guess))
 
 
 def _mlp_ratio(hidden: int, width: int, known: float) -> float:
@@ -267,8 +279,3 @@ def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int, source: st
     if len(shape) != dimensions or 0 in shape:
         raise WeightsError(f"{source}: {name} has shape {list(shape)}; {dimensions} dimensions are needed.")
     return shape
-
-
-def load_source(path: Any, size: int | tuple[int, int] | None = None) -> Source:
-    """The weights at a path, understood."""
-    return understand(files.open_weights(path), size)
