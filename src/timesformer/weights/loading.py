@@ -54,7 +54,12 @@ def load(
     :class:`WeightsError`.
     """
     _check_wanted(wanted, resize)
-    frames, size, classes, scheme = (wanted.get(name) for name in ("frames", "size", "classes", "scheme"))
+    frames, size, classes, scheme = (
+        wanted.get("frames"),
+        wanted.get("size"),
+        wanted.get("classes"),
+        wanted.get("scheme"),
+    )
     source = read_source(path_or_name, size, heads=wanted.get("heads"), key=key)
     if "head.weight" not in source.tensors and classes is None:
         raise WeightsError(f"{source.name} has no head; say how many outputs the new one has: classes=N (--classes N).")
