@@ -1,17 +1,55 @@
-"""Where the videos lie: folders of classes, and the search for the videos that a list names."""
+"""Where the videos lie: folders of classes, and the walk through folders that finds every video in them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from timesformer.data.items import DataError, Listing, Row, counted, some, split_of_folder
 from timesformer.video import tars
 
 VIDEO_SUFFIXES = (
-    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv",
-    ".ts", ".vob", ".webm", ".wmv",
+    ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avc", ".avi", ".avs2", ".avs3", ".cavs", ".divx", ".dv",
+    ".f4v", ".flc", ".fli", ".flv", ".gif", ".gxf", ".h261", ".h263", ".h264", ".h265", ".h26l", ".hevc", ".insv",
+    ".ismv", ".ivf", ".lrv", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mkv", ".mod", ".mov",
+    ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb",
+    ".tod", ".tp", ".trp", ".ts", ".vc1", ".vob", ".vro", ".webm", ".wmv", ".wtv", ".xvid", ".y4m",
 )  # fmt: skip
+"""What FFmpeg reads and is nothing but video; a file of another suffix is read where a list names it."""
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+UNSEEN = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+"""Folders that systems put beside what people put there."""
+RUN_FILES = ("metrics.jsonl", "last.pt", "best.safetensors")
+"""What the folder of a training holds beside its config.toml."""
+
+
+@dataclass
+class PassedOver:
+    """What a walk through folders saw and did not take for a video."""
+
+    suffixes: Counter[str] = field(default_factory=Counter)
+    """Files by suffix; "" for none."""
+    loops: list[str] = field(default_factory=list)
+    """Links to a folder that they lie in."""
+    runs: list[str] = field(default_factory=list)
+    """Folders of trainings."""
+
+    def notes(self) -> list[str]:
+        """What is to be said of it."""
+        notes = []
+        if self.suffixes:
+            kinds = sorted(self.suffixes.items(), key=lambda pair: (-pair[1], pair[0]))
+            shown = some([f"{count} {suffix or 'without a suffix'}" for suffix, count in kinds], 8)
+            notes.append(
+                f"left out: {counted(self.suffixes.total(), 'file')} that by the suffix are no videos ({shown}); "
+                "a list that names them reads them"
+            )
+        if self.loops:
+            notes.append(f"left out: {counted(len(self.loops), 'link')} to a folder around it: {some(self.loops)}")
+        if self.runs:
+            notes.append(f"left out: {counted(len(self.runs), 'folder')} of a training: {some(self.runs)}")
+        return notes
 
 
 def is_video_name(name: str) -> bool:
@@ -19,133 +57,168 @@ def is_video_name(name: str) -> bool:
     return name.lower().endswith(VIDEO_SUFFIXES)
 
 
-def _visible(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+def visible(folder: Path) -> list[os.DirEntry[str]]:
+    """The entries of a folder in order of name, without those that are hidden or a system's own.
+
+    Raises :class:`DataError` where the folder can't be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            shown = (entry for entry in entries if not entry.name.startswith(".") and entry.name not in UNSEEN)
+            return sorted(shown, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(
+            f"{folder} can't be listed ({error.strerror}); mend its permissions, or move it away."
+        ) from None
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; a link that leads nowhere, or to itself, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def holds_frames(folder: Path) -> bool:
     """Whether the folder is one video kept as frame images: images lie directly in it, and no video files."""
-    names = [entry.name.lower() for entry in _visible(folder)]
+    names = [entry.name.lower() for entry in visible(folder)]
     return any(n.endswith(IMAGE_SUFFIXES) for n in names) and not any(n.endswith(VIDEO_SUFFIXES) for n in names)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder is that of a training."""
+    return (folder / "config.toml").is_file() and any((folder / name).is_file() for name in RUN_FILES)
 
 
 def is_video(path: Path) -> bool:
     """Whether the path is a file, or in a tar file, or a folder of frame images. What it holds is for the decoder."""
-    return path.is_file() or (path.is_dir() and holds_frames(path)) or _is_member(path)
+    if os.path.isfile(path):  # noqa: PTH113 - Path's own raises for names that are too long
+        return True
+    return (os.path.isdir(path) and holds_frames(path)) or _is_member(path)  # noqa: PTH112
 
 
 def _is_member(path: Path) -> bool:
     try:
         return tars.containing(path) is not None and tars.extent(path).size >= 0
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise DataError(f"{error}; copy it again, or write it again.") from None
 
 
-def videos_in(folder: Path) -> Iterator[Path]:
-    """Yield all videos below a folder in order of name; a folder of images counts as one video."""
-    for entry in _visible(folder):
+def _identity(path: Path | os.DirEntry[str]) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116 - of a link's target
+    return status.st_dev, status.st_ino
+
+
+def walk(
+    folder: Path, passed: PassedOver, *, is_whole: Callable[[os.DirEntry[str]], bool] | None = None
+) -> Iterator[os.DirEntry[str]]:
+    """Yield every entry below a folder in order of name, but what lies in a training, a loop, or a folder taken whole.
+
+    Those are the folders of frame images unless ``is_whole`` says otherwise.
+    """
+    around = {_identity(each) for each in (folder.resolve(), *folder.resolve().parents)}
+    yield from _walk(folder, frozenset(around), passed, is_whole or (lambda entry: holds_frames(Path(entry.path))))
+
+
+def _walk(
+    folder: Path,
+    around: frozenset[tuple[int, int]],
+    passed: PassedOver,
+    is_whole: Callable[[os.DirEntry[str]], bool],
+) -> Iterator[os.DirEntry[str]]:
+    for entry in visible(folder):
+        if not is_folder(entry):
+            yield entry
+            continue
+        path, identity = Path(entry.path), _identity(entry)
+        if identity in around:
+            passed.loops.append(entry.path)
+        elif is_run(path):
+            passed.runs.append(entry.path)
+        else:
+            yield entry
+            if not is_whole(entry):
+                yield from _walk(path, around | {identity}, passed, is_whole)
+
+
+def videos_in(folder: Path, passed: PassedOver | None = None) -> Iterator[Path]:
+    """Yield all videos below a folder in order of name; a folder of images counts as one video.
+
+    What is passed over goes into ``passed``. Raises :class:`DataError` for a folder that can't be listed.
+    """
+    passed = PassedOver() if passed is None else passed
+    for entry in walk(folder, passed):
         path = Path(entry.path)
-        if entry.is_dir():
+        if is_folder(entry):
             if holds_frames(path):
                 yield path
-            else:
-                yield from videos_in(path)
         elif is_video_name(entry.name):
             yield path
+        else:
+            passed.suffixes[path.suffix.lower()] += 1
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [Path(entry.path) for entry in _visible(folder) if entry.is_dir()]
+def folders_in(folder: Path) -> list[Path]:
+    """The folders directly in a folder, in order of name."""
+    return [Path(entry.path) for entry in visible(folder) if is_folder(entry)]
 
 
-def _split_folders(data: Path) -> tuple[list[Path], list[Path]]:
+def _split_folders(data: Path, passed: PassedOver) -> tuple[list[Path], list[Path]]:
     """Folders of the splits, and the others; no split folders where one holds videos itself and so is a class."""
-    folders = _folders(data)
+    folders = folders_in(data)
+    passed.runs.extend(str(folder) for folder in folders if is_run(folder))
+    folders = [folder for folder in folders if not is_run(folder)]
     splits = [folder for folder in folders if split_of_folder(folder)]
-    if any(is_video_name(entry.name) for folder in splits for entry in _visible(folder)):
+    if any(is_video_name(entry.name) for folder in splits for entry in visible(folder)):
         return [], folders
     return splits, [folder for folder in folders if folder not in splits]
 
 
-def _class_rows(folder: Path, *, data: Path, split: str) -> Iterator[Row]:
+def _class_rows(folder: Path, *, data: Path, split: str, passed: PassedOver) -> list[Row]:
     if holds_frames(folder):
         raise DataError(f"{folder} holds images; put the frames of each video into a folder of their own inside it.")
-    empty = True
-    for path in videos_in(folder):
-        empty = False
-        yield Row(path.relative_to(data).as_posix(), folder.name, where=str(path), split=split)
-    if empty:
-        suffixes = " ".join(VIDEO_SUFFIXES)
-        raise DataError(f"class folder {folder} holds no videos ({suffixes}); add some or remove the folder.")
+    return [
+        Row(path.relative_to(data).as_posix(), folder.name, where=str(path), split=split)
+        for path in videos_in(folder, passed)
+    ]
+
+
+def _refuse_empty(classes: list[tuple[Path, str]], counts: list[int]) -> list[str]:
+    """Refuse empty class folders, but where other classes of a val/ or test/ folder have videos; those get a note."""
+    filled = {split for (_, split), count in zip(classes, counts, strict=True) if count}
+    notes = []
+    for (folder, split), count in zip(classes, counts, strict=True):
+        if not count and (split in ("", "train") or split not in filled):
+            raise DataError(
+                f"class folder {folder} holds no videos ({' '.join(VIDEO_SUFFIXES)}); add some or remove the folder."
+            )
+        if not count:
+            notes.append(str(folder))
+    return [f"no videos in {counted(len(notes), 'class folder')}: {some(notes)}"] if notes else []
 
 
 def class_folders(data: Path) -> Listing:
     """Read a folder with one folder per class, optionally under train/, val/ and test/.
 
-    Class folders may have folders inside. Raises :class:`DataError` where there is no class, or an empty one.
+    Class folders may have folders inside. Raises :class:`DataError` where there is no class, or an empty one that
+    others of its split don't outnumber.
     """
-    splits, others = _split_folders(data)
-    notes = (f"folders that are no split are left out: {some([f.name for f in others])}",) if splits and others else ()
-    classes = [(c, split_of_folder(f)) for f in splits for c in _folders(f)] or [(c, "") for c in others]
+    passed = PassedOver()
+    splits, others = _split_folders(data, passed)
+    notes = [f"folders that are no split are left out: {some([f.name for f in others])}"] if splits and others else []
+    classes = [(c, split_of_folder(f)) for f in splits for c in folders_in(f) if not is_run(c)] or [
+        (c, "") for c in others
+    ]
     if not classes:
-        loose = sum(is_video_name(entry.name) for entry in _visible(data))
+        loose = sum(is_video_name(entry.name) for entry in visible(data))
         found = f"{counted(loose, 'video')} and no class folders" if loose else "no videos"
         raise DataError(
             f"{data} holds {found}; make one folder per class, optionally under train/, val/ and test/, "
             "or write a labels.csv with the columns path,label."
         )
-    rows = [row for folder, split in classes for row in _class_rows(folder, data=data, split=split)]
-    return Listing(tuple(rows), root=data, notes=notes)
-
-
-def _bare(name: str) -> str:
-    """The last part of a name without a video's suffix: what is searched for."""
-    last = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-    return last.rsplit(".", 1)[0] if is_video_name(last) else last
-
-
-def _search(folder: Path, wanted: set[str], found: dict[str, list[Path]]) -> None:
-    """Collect the videos below a folder whose bare names are wanted; a folder that is one is not searched itself."""
-    for entry in _visible(folder):
-        path = Path(entry.path)
-        directory = entry.is_dir()
-        if (bare := _bare(entry.name)) in wanted and (is_video_name(entry.name) or (directory and holds_frames(path))):
-            found.setdefault(bare, []).append(path)
-        elif directory:
-            _search(path, wanted, found)
-
-
-def _take(row: Row, found: dict[str, list[Path]], root: Path) -> tuple[Path | None, bool]:
-    for name in filter(None, (row.cut, row.name)):
-        paths = found.get(_bare(name), [])
-        if len(paths) > 1:
-            places = some([str(path) for path in paths])
-            raise DataError(
-                f"{row.where}: {name!r} is {len(paths)} videos below {root}: {places}; "
-                "name a folder of videos that holds each once."
-            )
-        if paths:
-            return paths[0], name == row.cut
-    return None, False
-
-
-def locate(rows: Sequence[Row], root: Path, *, search: bool) -> list[tuple[Path | None, bool]]:
-    """Find each row's video; beside it, whether it is the already cut one. None where there is no video.
-
-    A row's name is a path below ``root``. A name without a video's suffix, or any name if ``search`` is on, is
-    also looked for in the whole of ``root`` by its bare name: lists name videos by identifier, and people convert
-    and move them. One walk serves all rows. Raises :class:`DataError` if two videos answer to one name.
-    """
-    direct = [root / row.name if row.title or (not row.cut and is_video(root / row.name)) else None for row in rows]
-    sought = [path is None and (search or not is_video_name(r.name)) for r, path in zip(rows, direct, strict=True)]
-    lost = [row for row, looked_for in zip(rows, sought, strict=True) if looked_for]
-    found: dict[str, list[Path]] = {}
-    if lost:
-        _search(root, {_bare(name) for row in lost for name in (row.name, row.cut) if name}, found)
-    return [
-        _take(row, found, root) if looked_for else (path, False)
-        for row, path, looked_for in zip(rows, direct, sought, strict=True)
-    ]
+    parts = [_class_rows(folder, data=data, split=split, passed=passed) for folder, split in classes]
+    notes += _refuse_empty(classes, [len(part) for part in parts])
+    return Listing(tuple(row for part in parts for row in part), root=data, notes=(*notes, *passed.notes()))

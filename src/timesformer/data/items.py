@@ -1,11 +1,12 @@
 """The words of a data set: an item, a row of a list before its video is found, and the names of the splits."""
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
 SPLITS = ("train", "val", "test")
-_WORDS = {
+SPLIT_WORDS = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -70,6 +71,12 @@ class Row:
     """Name of the file if it is already cut to this stretch; it is preferred, and start and end then fall away."""
     title: str = ""
     """The name to show in place of the path's, for a video that is known to lie there: one in a shard."""
+    frames: tuple[int, int] | None = None
+    """First frame of the time range and the frame after its last, where the list counts frames instead of seconds."""
+    images: int = 0
+    """Number of frame images that the list gives for the folder that it names; 0 where it says nothing of a folder."""
+    aliases: tuple[str, ...] = ()
+    """Other names that the video may have where a tool gave it a new one."""
 
 
 @dataclass(frozen=True)
@@ -104,19 +111,29 @@ def split_of(word: str, where: str) -> str:
     Raises :class:`DataError` for any other word.
     """
     name = word.strip().lower()
-    if name and name not in _WORDS:
+    if name and name not in SPLIT_WORDS:
         raise DataError(f"{where}: split {word!r} is unknown; use train, val or test.")
-    return _WORDS.get(name, "")
+    return SPLIT_WORDS.get(name, "")
 
 
 def split_in_name(path: Path) -> str:
     """Return the split that a file or folder is named after: its last word ("kinetics700_validate.csv"), or ""."""
-    return _WORDS.get(re.split(r"[-_. ]", path.stem.lower())[-1], "")
+    return SPLIT_WORDS.get(re.split(r"[-_. ]", path.stem.lower())[-1], "")
 
 
 def split_of_folder(folder: Path) -> str:
     """Return the split whose name the folder bears as a whole, or ""."""
-    return _WORDS.get(folder.name.lower(), "")
+    return SPLIT_WORDS.get(folder.name.lower(), "")
+
+
+def canonical(label: str) -> str:
+    """Return a label as it is compared and kept: in the Unicode form NFC, on one line, without spaces around it."""
+    return unicodedata.normalize("NFC", " ".join(label.splitlines()).strip())
+
+
+def shortened(text: str, limit: int = 60) -> str:
+    """Return a text for a message, cut off where it is long."""
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def some(names: list[str], limit: int = 3) -> str:

@@ -1,8 +1,7 @@
 """The one table of a data set: every video with its label and split, from a folder or any supported list."""
 
-import csv
-import io
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -13,11 +12,15 @@ from typing import Literal, get_args
 
 from timesformer.checks import choice
 from timesformer.config import Task
-from timesformer.data.files import VIDEO_SUFFIXES, locate
-from timesformer.data.items import SPLITS, DataError, Item, Listing, Row, counted, some
+from timesformer.data.files import VIDEO_SUFFIXES
+from timesformer.data.items import SPLITS, DataError, Item, canonical, counted, some
 from timesformer.data.labels import name_labels
+from timesformer.data.placing import place
 from timesformer.data.recognise import existing, recognise
 from timesformer.data.splits import complete, shared
+
+_AWKWARD = re.compile(r'^\s|\s$|[^\S ]|[",;]')
+"""What makes a field need quotes."""
 
 __all__ = ["VIDEO_SUFFIXES", "DataError", "Item", "Manifest", "load", "write"]
 
@@ -83,52 +86,6 @@ class Manifest:
         return tuple(counts[name] for name in self.labels)
 
 
-def _names(paths: Sequence[str], root: Path) -> list[str]:
-    """Paths relative to the root; those outside it relative to the folder that they have in common."""
-    # Text, not Path.relative_to, which took a third of the time of reading 60,000 rows.
-    inside = f"{str(root).rstrip(os.sep)}{os.sep}"
-    outside = [path for path in paths if not path.startswith(inside)]
-    common = f"{os.path.commonpath([Path(path).parent for path in outside])}{os.sep}" if outside else inside
-    names = [path.removeprefix(inside if path.startswith(inside) else common) for path in paths]
-    return [name.replace(os.sep, "/") for name in names]
-
-
-def _place(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) -> tuple[list[Item], list[str]]:
-    """Rows with their videos, as items in order of name."""
-    if not root.is_dir():
-        raise DataError(f"the folder of videos {root} does not exist; check the path.")
-    places = locate(listing.rows, root, search=listing.search)
-    lost = [f"{row.name} ({row.where})" for row, (path, _) in zip(listing.rows, places, strict=True) if path is None]
-    if lost and (missing == "raise" or len(lost) == len(listing.rows)):
-        raise DataError(
-            f"{len(lost)} of {len(listing.rows)} listed videos do not exist below {root}: {some(lost)}; "
-            "correct the list, name the folder of videos (--videos), or leave them out (--missing drop)."
-        )
-    found = [(row, path, cut) for row, (path, cut) in zip(listing.rows, places, strict=True) if path]
-    paths = [os.path.normpath(path) for _, path, _ in found]
-    items = []
-    for (row, _, cut), path, name in zip(found, paths, _names(paths, root), strict=True):
-        start, end = (None, None) if cut else (row.start, row.end)
-        items.append(Item(Path(path), row.label, row.split, row.group, start, end, row.title or name))
-    _refuse_repeats([row for row, _, _ in found], items)
-    items.sort(key=lambda item: (item.name, item.start or 0.0, item.end or 0.0))
-    return items, [f"left out: {counted(len(lost), 'listed video')} that can't be found: {some(lost)}"] if lost else []
-
-
-def _refuse_repeats(rows: Sequence[Row], items: Sequence[Item]) -> None:
-    seen: dict[tuple[Path, float | None, float | None], Row] = {}
-    repeats = []
-    for row, item in zip(rows, items, strict=True):
-        first = seen.setdefault((item.path, item.start, item.end), row)
-        if first is not row:
-            repeats.append(f"{item.key} ({first.where} and {row.where})")
-    if repeats:
-        raise DataError(
-            f"listed twice: {counted(len(repeats), 'video')}: {some(repeats)}; keep one line for each, "
-            "with several labels as 'a;b' (multi-label)."
-        )
-
-
 def _untaught(manifest: Manifest) -> list[str]:
     """A note naming the classes without a training video."""
     if manifest.task == "regression" or "train" not in manifest.splits:
@@ -173,10 +130,14 @@ def load(
     if not listing.rows:
         raise DataError(f"{source} lists no videos with labels; add some.")
     listing = name_labels(listing, task=task, labels=labels)
-    items, missed = _place(listing, root=root, missing=missing)
+    items, missed = place(listing, root=root, missing=missing)
     names = listing.labels or ()
     if task == "classes" and labels is None and len({item.label for item in items}) < 2:
-        raise DataError(f"all {len(items)} videos of {source} are of one class, {names[0]!r}; a second one is needed.")
+        lost = f" ({'; '.join(missed)})" if missed else ""
+        only = items[0].label
+        raise DataError(
+            f"all {len(items)} videos of {source} are of one class, {only!r}; a second one is needed{lost}."
+        )
     divided, chosen = complete(items, share=val_share, seed=seed)
     manifest = Manifest(source, divided, names, task, fold=listing.fold)
     return replace(
@@ -187,9 +148,10 @@ def load(
 
 def _write_atomically(path: Path, text: str) -> None:
     """Write beside the target and rename, so a reader never sees half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        # Names of files may be bytes that are not UTF-8, which Python keeps in text by surrogateescape.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(text)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
@@ -210,21 +172,35 @@ def _fields(item: Item, folder: Path) -> list[str]:
     return [path.as_posix(), *label, item.split, item.group, *times]
 
 
+def _line(fields: Sequence[str]) -> str:
+    """A line of CSV; the csv module leaves a carriage return without quotes, and then does not read it back."""
+    return (
+        ",".join(f'"{field.replace(chr(34), chr(34) * 2)}"' if _AWKWARD.search(field) else field for field in fields)
+        + "\n"
+    )
+
+
 def write(manifest: Manifest, path: Path) -> None:
     """Write the table as CSV (path,label,split,group,start,end), which :func:`load` reads back to the same items.
 
-    Paths are relative to the CSV's folder where the videos lie below it, and absolute otherwise. A regression has
-    a column for each number instead of label. The order of the classes goes into ``<name>.classes.txt`` beside it.
+    Paths are relative to the CSV's folder where the videos lie below it, and absolute otherwise; a path that is not
+    UTF-8 is written as the bytes that it is. A regression has a column for each number instead of label. The order of
+    the classes goes into ``<name>.classes.txt`` beside it. Raises :class:`DataError` where that can't be.
     """
     path = Path(os.path.normpath(path.expanduser().absolute()))
-    if awkward := [name for name in manifest.labels if "\n" in name or (manifest.task == "multilabel" and ";" in name)]:
-        raise DataError(f"class {awkward[0]!r} can't be written to a table; rename it without ';' and line breaks.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    if awkward := [n for n in manifest.labels if canonical(n) != n or (manifest.task == "multilabel" and ";" in n)]:
+        raise DataError(
+            f"class {awkward[0]!r} can't be written to a table; rename it without ';' and line breaks (form NFC)."
+        )
     columns = manifest.labels if manifest.task == "regression" else ("label",)
-    table.writerow(["path", *columns, "split", "group", "start", "end"])
-    table.writerows(_fields(item, path.parent) for item in manifest.items)
-    if manifest.task != "regression":
-        _write_atomically(path.with_suffix(".classes.txt"), "".join(f"{name}\n" for name in manifest.labels))
-    _write_atomically(path, text.getvalue())
+    lines = [["path", *columns, "split", "group", "start", "end"]]
+    lines += [_fields(item, path.parent) for item in manifest.items]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if manifest.task != "regression":
+            _write_atomically(path.with_suffix(".classes.txt"), "".join(f"{name}\n" for name in manifest.labels))
+        _write_atomically(path, "".join(map(_line, lines)))
+    except OSError as error:
+        raise DataError(
+            f"{path} can't be written ({error.strerror or error}); name another file, or free space."
+        ) from error

@@ -177,7 +177,8 @@ def _write_table(manifest: Manifest, works: Sequence[_Work], table: Path, failed
         replace(
             work.item,
             path=work.target,
-            group=work.item.group or ("" if (work.item.start, work.item.end) == (None, None) else work.item.name),
+            group=work.item.group
+            or ("" if (work.item.start, work.item.end) == (None, None) else work.item.name.strip()),
             start=None,
             end=None,
         )

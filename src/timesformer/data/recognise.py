@@ -10,7 +10,8 @@ from timesformer.config import Task
 from timesformer.data import lists, shardlist
 from timesformer.data.files import class_folders, is_video_name
 from timesformer.data.items import DataError, Listing, Row, split_in_name
-from timesformer.data.tables import header, plain_list, table
+from timesformer.data.plainlists import plain_list
+from timesformer.data.tables import header, table
 
 
 def existing(data: Path) -> Path:
@@ -46,7 +47,7 @@ def _reader(path: Path, *, task: Task, targets: tuple[str, ...] | None) -> tuple
         return "HowTo100M", lambda: lists.howto100m(path)
     if "path" in columns:
         return "table", lambda: table(path, task=task, targets=targets)
-    return "plain list", lambda: plain_list(path)
+    return "plain list", lambda: plain_list(path, task=task, targets=targets)
 
 
 def _without_repeated_test(rows: list[Row]) -> tuple[list[Row], tuple[str, ...]]:

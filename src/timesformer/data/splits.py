@@ -1,7 +1,7 @@
 """Which videos train, validate and test: reproducible, stratified, and never a group on both sides."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -33,11 +33,15 @@ def _choose(units: dict[str, Counter[str]], *, share: float, seed: int) -> set[s
     """
     total: Counter[str] = Counter()
     left: Counter[str] = Counter()
+    having: defaultdict[str, list[str]] = defaultdict(list)
     for counts in units.values():
         total.update(counts)
         left.update(counts.keys())
     goal = {name: max(1.0, round(share * count)) for name, count in total.items()}
     order = sorted(units, key=lambda unit: _rank(unit, seed))
+    for unit in order:
+        for name in units[unit]:
+            having[name].append(unit)
     held: Counter[str] = Counter()
     chosen: set[str] = set()
 
@@ -53,7 +57,7 @@ def _choose(units: dict[str, Counter[str]], *, share: float, seed: int) -> set[s
         if free(unit) and _distance(held, goal, units[unit], 1) < _distance(held, goal, units[unit], 0):
             hold(unit)
     for name in sorted(total, key=lambda name: (total[name], name)):
-        candidates = [] if held[name] else [unit for unit in order if name in units[unit] and free(unit)]
+        candidates = [] if held[name] else [unit for unit in having[name] if free(unit)]
         if candidates:
             hold(min(candidates, key=lambda unit: _distance(held, goal, units[unit], 1)))
     return chosen

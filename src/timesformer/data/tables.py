@@ -1,45 +1,62 @@
-"""Text tables of videos: a CSV with a header, and the headerless list "path label" of Kinetics loaders.
+"""Text tables of videos: CSV files with a header, and the lines and names that other lists are made of.
 
 A table with a header::
 
     path,label,split,group,start,end
     wave/ann_1.mp4,wave,train,ann,,
     long/match.mp4,serve,val,court2,12.5,14
-
-A headerless list, as SlowFast and the official TimeSformer read it (label: a position or a name)::
-
-    videos/abseiling/-3B32lodo2M_000059_000069.mp4 0
 """
 
+import codecs
 import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from timesformer.config import Task
-from timesformer.data.files import VIDEO_SUFFIXES
-from timesformer.data.items import DataError, Listing, Row, split_in_name, split_of
+from timesformer.data.items import DataError, Listing, Row, canonical, shortened, split_in_name, split_of
 
 RESERVED = ("path", "split", "group", "start", "end")
-_NEARLY_PATH = {"file", "filename", "file_name", "video", "video_path", "filepath", "file_path", "name", "clip"}
-_LINE = re.compile(
-    rf"(?P<path>.*?(?:{'|'.join(map(re.escape, VIDEO_SUFFIXES))}))(?:\s*[,;]\s*|\s+)(?P<label>\S.*)", re.IGNORECASE
-)
+_SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
+"""The first line with which Excel says what separates the fields."""
+_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
+"""Minutes and seconds, with hours or without."""
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file; raises :class:`DataError` for another encoding."""
+def read_text(path: Path, *, any_bytes: bool = False) -> str:
+    """Return the text of a UTF-8 file, or of a UTF-16 file that says so in its first two bytes, as Windows writes it.
+
+    With ``any_bytes`` bytes that are no UTF-8 stay in the text as Python keeps them in file names (surrogateescape),
+    since a name may hold any. Raises :class:`DataError` for another encoding otherwise.
+    """
+    content = path.read_bytes()
     try:
-        return path.read_text(encoding="utf-8-sig")
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16")
+        return content.decode("utf-8-sig", errors="surrogateescape" if any_bytes else "strict")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8.") from error
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield every line that isn't empty, after "file:line" for messages."""
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+def refuse_bytes(path: Path, *texts: str) -> None:
+    """Raise :class:`DataError` if a text that is no file name holds bytes that are not UTF-8."""
+    if not all(map(is_text, texts)):
+        read_text(path)
+        raise DataError(f"{path} is not UTF-8; save the file as UTF-8.")
+
+
+def is_text(text: str) -> bool:
+    """Whether the text is none of bytes that are not UTF-8."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def read_lines(path: Path, *, any_bytes: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield every line that isn't empty, after "file:line" for messages; any system's line ends."""
+    text = read_text(path, any_bytes=any_bytes).replace("\r\n", "\n").replace("\r", "\n")
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield f"{path}:{number}", line.strip()
 
@@ -51,46 +68,87 @@ def class_names(path: Path) -> tuple[str, ...] | None:
     """
     for file in (path.with_suffix(".classes.txt"), path.parent / "classes.txt"):
         if file.is_file():
-            names = tuple(line for _, line in read_lines(file))
-            if repeated := sorted({name for name in names if names.count(name) > 1}):
+            names = tuple(canonical(line) for _, line in read_lines(file))
+            if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
                 raise DataError(f"{file}: class {repeated[0]!r} is named twice; name each class once.")
             return names
     return None
 
 
-def _first_line(path: Path) -> str:
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
-        return next((line.strip() for line in lines if line.strip()), "")
+def separator_line(path: Path) -> str:
+    """Return the separator that the first line says ("sep=;", as Excel writes it), or "" where it says none."""
+    said = _SEPARATOR_LINE.fullmatch(next((line for _, line in read_lines(path, any_bytes=True)), ""))
+    return said[1] if said else ""
 
 
-def _delimiter(path: Path) -> str:
-    return max(",;\t", key=_first_line(path).count)
+def _layout(path: Path) -> tuple[str, str]:
+    """The first line of fields, and what separates them."""
+    lines = (line for _, line in read_lines(path, any_bytes=True))
+    first = next(lines, "")
+    if said := _SEPARATOR_LINE.fullmatch(first):
+        return next(lines, ""), said[1]
+    return first, max(",;\t", key=re.sub(r'"[^"]*"', "", first).count)
 
 
 def header(path: Path) -> tuple[str, ...]:
     """Return the fields of the first line, which are the columns if the file has a header; known ones in lower case."""
-    fields = next(csv.reader([_first_line(path)], delimiter=_delimiter(path)), [])
+    first, separator = _layout(path)
+    try:
+        fields = next(csv.reader([first], delimiter=separator), [])
+    except csv.Error as error:
+        raise DataError(f"{path}:1: {_csv_fault(error)}") from None
     names = [field.strip() for field in fields]
     return tuple(name.lower() if name.lower() in (*RESERVED, "label") else name for name in names)
+
+
+def _csv_fault(error: csv.Error) -> str:
+    if "limit" in str(error):
+        return f"a field has more than {csv.field_size_limit():,} characters; close the quote that it begins with."
+    return f"no line of a table ({error}); mend it."
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield every line of a table with a header as column -> text, after "file:line" for messages.
 
-    Raises :class:`DataError` where a line has more or fewer fields than the header.
+    Spaces around a text are taken off, but not around a path, which may begin or end with any. Raises
+    :class:`DataError` where a line has more or fewer fields than the header.
     """
-    columns = header(path)
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=_delimiter(path))
-    for index, fields in enumerate(line for line in reader if any(field.strip() for field in line)):
-        where = f"{path}:{reader.line_num}"
-        if index == 0:
-            continue
-        if len(fields) != len(columns):
-            raise DataError(
-                f"{where}: {len(fields)} fields but the header has {len(columns)} ({','.join(columns)}); "
-                "put quotes around text that holds the separator."
-            )
-        yield where, dict(zip(columns, (field.strip() for field in fields), strict=True))
+    columns, (_, separator) = header(path), _layout(path)
+    if twice := [name for name, count in Counter(columns).items() if name and count > 1]:
+        raise DataError(f"{path}:1: the header names {twice[0]!r} twice; name each column once.")
+    text = read_text(path, any_bytes=True)
+    _refuse_open_quote(path, text, separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        lines = (line for line in reader if any(field.strip() for field in line))
+        for _ in range(2 if separator_line(path) else 1):
+            next(lines, None)
+        for fields in lines:
+            where = f"{path}:{reader.line_num}"
+            if len(fields) != len(columns):
+                raise DataError(
+                    f"{where}: {len(fields)} fields but the header has {len(columns)} ({','.join(columns)}); "
+                    "put quotes around text that holds the separator."
+                )
+            record = {c: f if c == "path" else f.strip() for c, f in zip(columns, fields, strict=True)}
+            refuse_bytes(path, *(field for column, field in record.items() if column not in ("path", "group")))
+            yield where, record
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: {_csv_fault(error)}") from None
+
+
+def _refuse_open_quote(path: Path, text: str, separator: str) -> None:
+    """Raise where a quote is never closed, which would make one field of all lines that follow."""
+    if '"' not in text:
+        return
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    begun = 1
+    try:
+        for _ in reader:
+            begun = reader.line_num + 1
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            raise DataError(f"{path}:{begun}: a quote opens that is never closed; close it.") from None
 
 
 def number(text: str, *, column: str, where: str) -> float:
@@ -100,8 +158,17 @@ def number(text: str, *, column: str, where: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(f"{where}: {column} is {text!r}; it must be a number.")
+        raise DataError(f"{where}: {column} is {shortened(text)!r}; it must be a number.")
     return value
+
+
+def _seconds(text: str, *, column: str, where: str) -> float:
+    """A time in seconds, or as a clock shows it: 1:05 or 0:01:05.5."""
+    clock = _CLOCK.fullmatch(text)
+    if not clock:
+        return number(text, column=column, where=where)
+    hours, minutes, seconds = (number(part or "0", column=column, where=where) for part in clock.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def times(record: dict[str, str], where: str, *, start: str, end: str) -> tuple[float | None, float | None]:
@@ -109,7 +176,7 @@ def times(record: dict[str, str], where: str, *, start: str, end: str) -> tuple[
 
     Raises :class:`DataError` unless 0 <= start < end.
     """
-    first, last = (number(record[c], column=c, where=where) if record.get(c) else None for c in (start, end))
+    first, last = (_seconds(record[c], column=c, where=where) if record.get(c) else None for c in (start, end))
     if (first or 0.0) < 0 or (last is not None and last <= (first or 0.0)):
         raise DataError(f"{where}: {start} {first} and {end} {last}; seconds must be 0 <= {start} < {end}.")
     return first, last
@@ -131,9 +198,11 @@ def table(path: Path, *, task: Task, targets: tuple[str, ...] | None = None) -> 
         raise DataError(f"{path}:1: no column to predict; add one with numbers beside {', '.join(columns)}.")
     rows = []
     for where, record in records(path):
-        if not record["path"]:
+        if not record["path"].strip():
             raise DataError(f"{where}: the path is empty; name a video or remove the line.")
         label: str | tuple[float, ...] = record.get("label", "")
+        if "\n" in record.get("label", "") or "\r" in record.get("label", ""):
+            raise DataError(f"{where}: label {shortened(record['label'])!r} goes over several lines; close its quote.")
         if task == "regression" and targets:
             label = tuple(number(record[target], column=target, where=where) for target in targets)
         split = split_of(record.get("split", ""), where) or ("" if "split" in columns else split_in_name(path))
@@ -141,24 +210,3 @@ def table(path: Path, *, task: Task, targets: tuple[str, ...] | None = None) -> 
         rows.append(Row(record["path"], label, where, split, record.get("group", ""), start, end))
     names = targets if task == "regression" else class_names(path)
     return Listing(tuple(rows), root=path.parent, labels=names)
-
-
-def _path_and_label(line: str, where: str) -> tuple[str, str]:
-    match = _LINE.fullmatch(line.replace('"', ""))
-    parts = match.group("path", "label") if match else line.rsplit("," if "," in line else None, 1)
-    if len(parts) != 2 or not all(part.strip() for part in parts):
-        raise DataError(f"{where}: {line!r} is no path and label; write them with a space or comma between.")
-    return parts[0].strip(), parts[1].strip()
-
-
-def plain_list(path: Path) -> Listing:
-    """Read a headerless list of ``path label``, separated by a space or a comma; its name says the split.
-
-    An integer label is a position among the class names: those of the file of class names beside the list, or of
-    the weights it is used with, or else "0", "1" and so on.
-    """
-    if nearly := sorted(_NEARLY_PATH.intersection(field.lower() for field in header(path))):
-        raise DataError(f"{path}:1: the header has {nearly[0]!r} but no 'path'; name the columns path,label.")
-    split = split_in_name(path)
-    rows = [Row(*_path_and_label(line, where), where, split) for where, line in read_lines(path)]
-    return Listing(tuple(rows), root=path.parent, labels=class_names(path), indexed=True)
