@@ -91,7 +91,7 @@ def _members(tar: Path, _modified: int, size: int) -> Mapping[str, tuple[int, in
                 if each.size < 0:
                     raise tarfile.ReadError(f"{each.name!r} would have {each.size} bytes")
                 if each.size > size - each.offset_data:
-                    raise tarfile.ReadError(f"unexpected end of data in {each.name!r}")
+                    raise tarfile.ReadError("unexpected end of data")
                 found[str(PurePosixPath(each.name))] = (each.offset_data, each.size)
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise OSError(f"{tar} is damaged, cut off or no tar file: {error}") from None
