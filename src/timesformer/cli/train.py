@@ -93,14 +93,25 @@ def _begun(first: Any) -> "tuple[Display, Base]":
 def _train(table: "Manifest", config: TrainConfig, arguments: Start, display: "Display") -> int:
     from timesformer.training.loop import train as run
     from timesformer.training.plan import summary
+    from timesformer.training.start import closing
 
     display.say(summary(config))
     outcome = run(table, config, arguments.out, resume=arguments.resume, display=display)
     if outcome.stopped:
-        display.say(f"stopped by a signal; the state is saved. Go on with: {to_go_on(arguments)}")
+        saved = outcome.run.last.exists()
+        display.say("stopped by a signal; the state is saved. Go on with:" if saved else "stopped; begin anew with:")
+        display.say(f"  {to_go_on(arguments) if saved else to_go_on(arguments).removesuffix(' --resume')}")
         return 128 + outcome.stopped
-    display.say(f"best checkpoint: {outcome.run.best}   curves: {outcome.run.curves}")
+    display.say(closing(outcome))
+    display.say(f"next:\n  {shlex.join(_next(outcome.best, table, arguments))}")
     return 0
+
+
+def _next(best: Path, table: "Manifest", arguments: Start) -> list[str]:
+    """What to type next: measure the best weights on test videos, or use them where there are none."""
+    if "test" in table.splits:
+        return ["timesformer", "evaluate", str(best), str(arguments.data), *arguments.source.words()]
+    return ["timesformer", "predict", str(best), str(table.of("val")[0].path)]
 
 
 def _overfit(table: "Manifest", config: TrainConfig, arguments: Start, display: "Display") -> int:

@@ -116,13 +116,13 @@ def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]
     per_epoch, steps = len(plan), len(plan) * optim.epochs
     stream = _stream(current, clips, state.done, per_epoch)
     saved = time.monotonic()
-    current.display.begin("training", steps, state.done)
+    current.display.begin("training", steps, state.done, validations=optim.epochs)
     while len(state.rows) < optim.epochs:
         ended = state.done == per_epoch * (len(state.rows) + 1)
         if ended:
             _end_epoch(current, state, per_epoch, caught)
             board.epoch(state.rows[-1])
-            current.display.begin("training", steps, state.done)
+            current.display.begin("training", steps, state.done, validations=optim.epochs)
         else:
             before = time.monotonic()
             batch = next(stream)

@@ -8,7 +8,7 @@ from timesformer.config import ConfigError, TrainConfig
 from timesformer.data import manifest
 from timesformer.data.manifest import Manifest
 from timesformer.training import names, plan
-from timesformer.training.display import Display
+from timesformer.training.display import NAMES, Display
 from timesformer.training.loop import Outcome
 from timesformer.training.loop import train as run
 from timesformer.training.runfolder import RunFolder
@@ -57,7 +57,21 @@ def train(
     for line in (*base.said, *found.reasons):
         display.say(f"- {line}")
     display.say(plan.summary(found.config))
-    return run(table, found.config, out, resume=resume, display=display)
+    outcome = run(table, found.config, out, resume=resume, display=display)
+    if not outcome.stopped:
+        display.say(closing(outcome))
+    return outcome
+
+
+def closing(outcome: Outcome) -> str:
+    """What came of a training, in a line: its best epoch, what that reached, and the files."""
+    row, files = outcome.best_row, outcome.run
+    if row is None or not files.best.exists():
+        return f"no best checkpoint could be kept; {files.path} has what was written."
+    name = NAMES.get(outcome.measure, "validation loss")
+    curves = f"; curves: {files.curves}" if files.curves.exists() else ""
+    reached = f"{name} {row[outcome.measure]:.3f} at epoch {row['epoch']:.0f} of {len(outcome.rows)}"
+    return f"best: {reached}: {files.best}{curves}"
 
 
 def _table(data: str | Path | Manifest, task: Any, source: dict[str, Any]) -> Manifest:
