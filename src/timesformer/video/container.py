@@ -179,14 +179,15 @@ def decoded(packets: Iterable[av.Packet], video: Video) -> Iterator[Decoded]:
         except DecodeError as error:
             yield Decoded(None, reason(error))
             continue
+        aspect = pixel_aspect(video) if frames else SQUARE
         for frame in frames:
-            yield Decoded(frame, "it is marked as corrupt" if frame.is_corrupt else "", pixel_aspect(video))
+            yield Decoded(frame, "it is marked as corrupt" if frame.is_corrupt else "", aspect)
 
 
 def pixel_aspect(video: Video) -> Fraction:
     """Width of a pixel over its height in the frame decoded last; 1 where nothing sensible is said."""
     aspect = video.aspect or video.stream.codec_context.sample_aspect_ratio
-    return aspect if aspect is not None and aspect > 0 else SQUARE
+    return aspect if aspect is not None and aspect.numerator > 0 else SQUARE
 
 
 def picture(path: Path) -> av.VideoFrame:

@@ -4,11 +4,13 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
 
 import av
 import numpy as np
 
-from timesformer.video.container import Decoded, Video, VideoError, decoded, opened, picture, picture_size
+from timesformer.video.container import SQUARE, Decoded, Video, VideoError, decoded, opened, picture, picture_size
 from timesformer.video.index import Index
 from timesformer.video.orientation import shown_size
 
@@ -25,9 +27,14 @@ class Shot:
     """The number that the frame really has: another one where the wanted frame does not decode."""
     clean: bool
     """Whether everything decoded since the last key frame; otherwise the frame may show traces of the damage."""
-    size: tuple[int, int]
-    """Height and width in pixels, square and upright."""
     frame: av.VideoFrame
+    aspect: Fraction
+    """Width of a pixel over its height."""
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, square and upright."""
+        return shown_size(self.frame, self.aspect)
 
 
 def shots(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
@@ -97,7 +104,7 @@ def _forward(steps: Iterator[Decoded], table: Index, numbers: Sequence[int]) -> 
         if number is None or step.trouble:
             continue
         clean = clean or step.frame.key_frame
-        this = Shot(number, number, clean, shown_size(step.frame, step.aspect), step.frame)
+        this = Shot(number, number, clean, step.frame, step.aspect)
         while waiting and waiting[0] <= number:
             wanted = waiting.popleft()
             before = last is not None and number > wanted and wanted - last.number <= number - wanted
@@ -125,4 +132,4 @@ def _of_images(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
             size, first = (f"{width}x{height}" for height, width in (picture_size(frame), table.size))
             reason = f"is {size} but the folder's first image {first}; the frames of a video share one size"
             raise VideoError(table.images[source], reason)
-        yield Shot(number, source, True, picture_size(frame), frame)
+        yield Shot(number, source, True, frame, SQUARE)
