@@ -116,6 +116,24 @@ def encode(
     return path
 
 
+def with_streams(path: Path, *videos: list[int], sizes: list[tuple[int, int]]) -> Path:
+    """Write a file with several video streams, each a list of frame numbers, the first one in MJPEG."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for place, size in enumerate(sizes):
+            stream = container.add_stream("libx264" if place else "mjpeg", rate=25)
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p" if place else "yuvj420p"
+            streams.append(stream)
+        for stream, numbers, size in zip(streams, videos, sizes, strict=True):
+            for place, number in enumerate(numbers):
+                frame = av.VideoFrame.from_ndarray(numbered(number, size), format="rgb24")
+                frame.pts, frame.time_base = place, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
 def write_sound(path: Path, *, seconds: float = 0.5) -> Path:
     """Write a file that holds sound and no picture, and return its path."""
     with av.open(str(path), "w") as container:

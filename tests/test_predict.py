@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from tests.made_scores import CLIP, tiny, write_grey
-from tests.made_videos import write, write_images
+from tests.made_videos import with_streams, write, write_images
 from timesformer.config import ConfigError
 from timesformer.data.items import Item
 from timesformer.predict import Failure, Prediction, Predictor, predict_files, to_json
@@ -245,3 +245,15 @@ def test_devices_and_precisions_go_by_their_common_names(tmp_path: Path) -> None
         if name == "tpu" or not torch.cuda.is_available():
             with pytest.raises(ConfigError, match=f"device is '{name}'"):
                 Predictor(tiny(), device=name)
+
+
+def test_what_was_chosen_of_a_file_is_said_and_text_is_no_video(tmp_path: Path) -> None:
+    predictor = Predictor(tiny(LABELS), device="cpu")
+    picture = write_images(tmp_path / "pictures", frames=1, suffix=".jpg") / "1.jpg"
+    assert predictor(picture).notes == ("is a single picture: every frame of its clips is that one",)
+    thumbnail = with_streams(tmp_path / "v.mp4", [999], list(range(30)), sizes=[(160, 120), (64, 48)])
+    assert predictor(thumbnail).notes == ("holds 2 video streams, of which stream 1, the main one, is read",)
+    text = tmp_path / "LICENSE.txt"
+    text.write_text("Permission is hereby granted, free of charge, to any person\n" * 30)
+    (failure,) = predict_files(predictor, [text])
+    assert isinstance(failure, Failure) and "is not a video" in failure.reason

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -174,10 +174,10 @@ class Predictor:
                     f"fps is {fps}; it is for frames from memory, and {video} is a file with its own rate."
                 )
             with memory.named(video):
-                numbers = planned(
-                    reader.info(video), clip, clips=scoring.clips, placement=scoring.placement, start=start, end=end
-                )
-            yield from portions(video, numbers, clip, crops=scoring.crops)
+                info = reader.info(video)
+                numbers = planned(info, clip, clips=scoring.clips, placement=scoring.placement, start=start, end=end)
+            for portion in portions(video, numbers, clip, crops=scoring.crops):
+                yield replace(portion, notes=(*info.notes, *portion.notes))
             return
         frames = as_frames(video)
         if start is not None or end is not None:

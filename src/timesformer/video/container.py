@@ -1,5 +1,6 @@
 """Opening video files and decoding their packets, with every way in which they can be broken named."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,8 @@ DecodeError = (av.error.FFmpegError, ValueError, OSError, MemoryError)
 MAX_PIXELS = 2**26
 """Pixels of a frame, 8192 x 8192: more than 8K video has. A file of 200 bytes can claim a thousand times as many."""
 SQUARE = Fraction(1)
+_ALLOCATOR = ("can't allocate memory", "cannot allocate memory", "not enough memory", "calculation overflowed")
+"""What torch's allocator on the CPU says on Linux, macOS and Windows, and where a size is beyond counting."""
 
 
 class VideoError(ValueError):
@@ -213,8 +216,15 @@ def picture_size(frame: av.VideoFrame) -> tuple[int, int]:
     return shown_size(frame, SQUARE)
 
 
+def lacking(error: BaseException) -> bool:
+    """Whether an error says that memory ran out on the CPU, whoever raised it: Python, numpy, torch or the system."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _ALLOCATOR)
+
+
 def reason(error: Exception) -> str:
     """Say in a few words what a decoder error means."""
-    if isinstance(error, MemoryError):
+    if lacking(error):
         return "it takes more memory than there is"
     return str(getattr(error, "strerror", None) or error)

@@ -1,23 +1,13 @@
 """Running out of memory as an error of the video that asked for it, and what one item may ask for."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from timesformer.video.reader import VideoError
+from timesformer.video.reader import VideoError, lacking
 
 ITEM = 2**32
 """Bytes that the frames of one training clip may take; a file of a few kilobytes can ask for any number of them."""
-_SIGNS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "calculation overflowed")
-"""What torch's allocator on the CPU says on Linux, macOS and Windows, and where a size is beyond counting."""
-
-
-def lacking(error: BaseException) -> bool:
-    """Whether an error says that memory ran out on the CPU, whoever raised it: Python, numpy, torch or the system."""
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
 @contextmanager

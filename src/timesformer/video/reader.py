@@ -24,6 +24,7 @@ from timesformer.video.container import (
     DecodeError,
     VideoError,
     decoded,
+    lacking,
     opened,
     picture,
     reason,
@@ -40,6 +41,7 @@ __all__ = [
     "VideoInfo",
     "count_decodable",
     "info",
+    "lacking",
     "read",
     "read_noted",
 ]
@@ -154,7 +156,7 @@ def read_noted(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int
                 raise VideoError(path, f"has colours that can't be converted to RGB ({reason(error)})") from None
             given[shot.number] = _Given(shot.source, shot.clean, shot.size)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+        if not lacking(error):
             raise
         raise VideoError(path, f"takes more memory than there is: {_amount(wanted.size, size)}") from None
     if len(given) < len(unique):
