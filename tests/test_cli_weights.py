@@ -56,7 +56,7 @@ def test_what_messages_ask_for_can_be_given(words: str, answer: str, capsys: pyt
         ("evaluate w.pyth folder --labels two.txt", "two.txt holds 2 labels"),
         ("inspect ''", "no weights are named"),
         ("inspect folder/absent", "does not exist in the folder"),
-        ("convert w.pyth out --frames 1000000000", "too large for the memory"),
+        ("convert w.pyth out --frames 1000000000", "frames is 1000000000; it must be at most"),
         ("convert headless.pth out --classes 2 --scheme local_global --frames 7", "must be even; use 8"),
         ("convert headless.pth out --classes 2 --scheme axial --to official", "axial attention can't be written"),
         ("convert w.pyth out --size 0", "choose 8 or 16"),

@@ -10,6 +10,7 @@ import tyro
 
 from timesformer.cli.opened import Opened
 from timesformer.config import ModelConfig, Scheme
+from timesformer.plain import printable
 
 if TYPE_CHECKING:
     from timesformer.weights.checkpoint import Checkpoint
@@ -66,7 +67,7 @@ def convert(
     notes = writing.write(checkpoint, out, to=to)
     print(f"written: {out} ({to})")
     for note in notes:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))
     return 0
 
 
@@ -80,13 +81,13 @@ def inspect(weights: Weights, *, fit: Wanted = Fit()) -> int:
     checkpoint = fit.fitted(weights)
     for title, value in (("model", checkpoint.model.config), ("clip", checkpoint.clip)):
         print(f"{title}: " + ", ".join(f"{name} {setting}" for name, setting in vars(value).items()))
-    names = ", ".join(checkpoint.labels[:10]) + (", ..." if len(checkpoint.labels) > 10 else "")
+    names = printable(", ".join(checkpoint.labels[:10])) + (", ..." if len(checkpoint.labels) > 10 else "")
     print(
         f"{checkpoint.model.config.classes} outputs ({checkpoint.task})"
         + (f": {names}" if names else ", without names")
     )
     if checkpoint.about:
-        print(checkpoint.about)
+        print(printable(checkpoint.about))
     return 0
 
 

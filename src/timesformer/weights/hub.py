@@ -8,8 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from timesformer.checks import in_pixels
-from timesformer.weights import loading, metadata, settings, writing
+from timesformer.weights import card, loading, metadata, settings, writing
 from timesformer.weights.checkpoint import Checkpoint, describe, save
 from timesformer.weights.report import WeightsError
 
@@ -34,25 +33,13 @@ class HubCheckpoint(ModelHubMixin):
 
     def generate_model_card(self) -> ModelCard:
         """What the hub's page says: where the weights come from, their labels and clips, how to load them."""
-        checkpoint, clip = self.checkpoint, self.checkpoint.clip
         data = ModelCardData(
             license=self.licence,
             library_name="timesformer" if self._native else "transformers",
-            pipeline_tag=None if checkpoint.task == "regression" else "video-classification",
+            pipeline_tag=None if self.checkpoint.task == "regression" else "video-classification",
             tags=["timesformer", "video"],
         )
-        config = checkpoint.model.config
-        kind = {"classes": "classes", "multilabel": "labels, any number per video", "regression": "numbers"}
-        rows = [f"| {name} | {value} |" for name, value in vars(clip).items()]
-        parts = [
-            f"# TimeSformer, {config.scheme} attention, {config.frames} x {in_pixels(config.size).removesuffix(' px')}",
-            checkpoint.about,
-            f"{config.classes} {kind[checkpoint.task]}"
-            + (f": {', '.join(checkpoint.labels)}" if checkpoint.labels else ""),
-            "\n".join(["## Clips", "", "| setting | value |", "| --- | --- |", *rows]),
-            '## Use\n\n```python\nimport timesformer\n\ncheckpoint = timesformer.load("NAME_OR_FOLDER")\n```',
-        ]
-        return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n")
+        return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{card.text(self.checkpoint, transformers=not self._native)}")
 
     @property
     def _native(self) -> bool:

@@ -111,7 +111,10 @@ def remarks(tensors: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
             f"{source} has fc_norm: its head reads the average of the patches, which isn't supported; choose a ViT "
             "whose head reads the class token."
         )
-    notes = ["no time part: taken for an image model; if it is a video model of frames apart, pass scheme='space'"]
+    notes = [
+        "no time part: taken for an image model; if it is a video model of frames apart, pass scheme='space' "
+        "(--scheme space; train: --model.scheme space)"
+    ]
     if any(name.startswith("norm_pre.") for name in tensors):
         notes.append("norm_pre, a LayerNorm before the blocks, is left out: features differ from the image model's")
     return tuple(notes)

@@ -1,12 +1,12 @@
 """Configs as JSON and back, checked field by field: what a checkpoint says about itself."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from timesformer import checks
 from timesformer.config import ClipConfig, ConfigError, ModelConfig, Task
 from timesformer.weights.report import WeightsError
 
@@ -97,7 +97,7 @@ def _field(hint: Any, value: object, where: str) -> Any:
         if isinstance(value, list | tuple) and fits:
             return tuple(_field(options[0], item, f"{where}[{position}]") for position, item in enumerate(value))
     elif hint is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        fits = checks.fits(value, float)
         value = float(value) if fits else value  # type: ignore[arg-type]
     elif hint is int:
         fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31

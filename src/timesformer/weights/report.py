@@ -3,9 +3,17 @@
 import re
 from dataclasses import dataclass
 
+from timesformer.plain import printable
+
 
 class WeightsError(ValueError):
-    """Weights that can't be read, understood or written: the message says the value, the rule and the remedy."""
+    """Weights that can't be read, understood or written: the message says the value, the rule and the remedy.
+
+    Names in it come from files of strangers; what a terminal would obey is shown instead.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class LoadReport:
     def brief(self) -> list[str]:
         """What whoever uses the weights should see: the head's fate, what was resized, and all that was assumed."""
         text = [f"head {self.head}"] if self.head else []
-        return [*text, *(change.line for change in self.resized), *self.notes]
+        return list(map(printable, (*text, *(change.line for change in self.resized), *self.notes)))
 
     def lines(self) -> list[str]:
         """The report as text, one statement a line; long lists of block tensors are folded."""
@@ -73,7 +81,7 @@ class LoadReport:
             text.append(f"  head: {self.head}")
         for change in self.resized:
             text.append(f"  {change.line}")
-        return text + [f"  note: {note}" for note in self.notes]
+        return list(map(printable, (*text, *(f"  note: {note}" for note in self.notes))))
 
 
 def fold(names: tuple[str, ...]) -> list[str]:

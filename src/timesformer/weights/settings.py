@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from timesformer import checks
 from timesformer.checks import in_pixels, sides
 from timesformer.config import ClipConfig, ModelConfig, Scheme
 from timesformer.weights import metadata
@@ -35,6 +36,8 @@ class Settings:
     dataset: str = ""
     """Name of the data set, where it is stated."""
     labels: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    """Height and width of the frames that the position embedding is for."""
     ours: Description | None = None
     """The whole description, where this package wrote the source."""
     notes: tuple[str, ...] = ()
@@ -120,6 +123,7 @@ def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], s
     stated = normalisation(processor)
     notes = () if stated else ("no preprocessor settings: the official normalisation, 0.45 / 0.225, is assumed",)
     described = None if ours is None else metadata.from_json(json.dumps(ours), f"{source}: {DESCRIPTION}")
+    size = _size(config.get("image_size", 224), source)
     labels, unreadable = _labels(config.get("id2label"))
     return Settings(
         scheme=_scheme(config.get("attention_type", "divided_space_time"), source) if config else None,
@@ -127,20 +131,29 @@ def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], s
         clip=stated | frames,
         labels=labels or (described.labels if described else ()),
         ours=described,
-        notes=notes + unreadable + _other_sizes(processor, config.get("image_size", 224)),
+        notes=notes + unreadable + _other_sizes(processor, size),
+        size=size if config else None,
     )
 
 
-def _other_sizes(processor: Mapping[str, Any], pixels: object) -> tuple[str, ...]:
+def _size(stated: object, source: str) -> tuple[int, int]:
+    """Height and width that a config.json states: a number, a list of two, or both by name."""
+    named: Any = [stated.get("height"), stated.get("width")] if isinstance(stated, dict) else stated
+    listed = named if isinstance(named, list) else [named]
+    if len(listed) in (1, 2) and all(checks.fits(side, int) and side > 0 for side in listed):
+        return listed[0], listed[-1]
+    raise WeightsError(f"{source} has image_size {stated!r:.40}; it must be a number of pixels or [height, width].")
+
+
+def _other_sizes(processor: Mapping[str, Any], size: tuple[int, int]) -> tuple[str, ...]:
     """A note where a preprocessor makes frames of another size than the model's."""
     stated = (processor.get(name) for name in ("size", "crop_size"))
-    sides = {side for value in stated for side in (value.values() if isinstance(value, dict) else (value,))}
-    other = sorted({side for side in sides if isinstance(side, int)} - {pixels})
-    if not other or not isinstance(pixels, int):
+    found: list[Any] = [side for value in stated for side in (value.values() if isinstance(value, dict) else (value,))]
+    other = sorted(side for side in found if checks.fits(side, int) and side not in size)
+    if not other:
         return ()
-    return (
-        f"its preprocessor resizes or crops to {other[0]} px; here short side and crop are {pixels} px, the model's",
-    )
+    text = checks.in_pixels(size)
+    return (f"its preprocessor resizes or crops to {other[0]} px; here short side and crop are {text}, the model's",)
 
 
 def normalisation(processor: Mapping[str, Any]) -> dict[str, Any]:

@@ -209,7 +209,10 @@ def _model(
         heads = _usual_heads(width)
         guess = (_guess(heads, width),)
     try:
-        grid = _grid(position - 1, patch, base.grid if stated.ours else None, size, source)
+        known = base.grid if stated.ours else None
+        if stated.size and patch:
+            known = known or (stated.size[0] // patch, stated.size[1] // patch)
+        grid = _grid(position - 1, patch, known, size, source)
         pixels = (grid[0] * patch, grid[1] * patch)
         return replace(
             base,

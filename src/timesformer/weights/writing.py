@@ -10,8 +10,8 @@ from torch import Tensor
 
 from timesformer.checks import choice
 from timesformer.config import ClipConfig, ModelConfig, Task
+from timesformer.weights import card, convert, metadata, settings
 from timesformer.weights import checkpoint as checkpoints
-from timesformer.weights import convert, metadata, settings
 from timesformer.weights.checkpoint import Checkpoint, describe, whole
 from timesformer.weights.convert import Layout
 from timesformer.weights.report import WeightsError
@@ -91,7 +91,9 @@ def _write_hugging_face(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]
     ):
         (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     clip = checkpoint.clip
-    notes = [f"transformers' pipeline takes the video's first {clip.frames} frames; this model wants {_sampling(clip)}"]
+    notes = [
+        f"transformers' pipeline takes the video's first {clip.frames} frames; this model wants {card.sampling(clip)}"
+    ]
     if clip.channels == "bgr":
         notes.append(
             "transformers feeds RGB; this model wants BGR: flip the channels of pixel_values before calling it"
@@ -115,12 +117,6 @@ def _refuse_older(folder: Path) -> None:
             f"{folder} already holds {', '.join(older)[:120]}, which readers would take with, or instead of, what is "
             "written; remove them, or name another folder."
         )
-
-
-def _sampling(clip: ClipConfig) -> str:
-    if clip.sampling == "segments":
-        return f"one frame from each of {clip.frames} equal parts of the video"
-    return f"{clip.frames} frames that span {clip.frames * clip.rate / clip.fps:.2f} seconds"
 
 
 def _hugging_face_config(checkpoint: Checkpoint) -> dict[str, Any]:
