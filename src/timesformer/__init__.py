@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from timesformer.config import TrainConfig as TrainConfig
     from timesformer.data.items import DataError as DataError
     from timesformer.data.manifest import Manifest as Manifest
+    from timesformer.evaluation import evaluate as evaluate
     from timesformer.model.transformer import TimeSformer as TimeSformer
     from timesformer.predict import Prediction as Prediction
     from timesformer.predict import Predictor as Predictor
+    from timesformer.results import Evaluation as Evaluation
     from timesformer.training.loop import Outcome as Outcome
     from timesformer.training.start import train as train
     from timesformer.video.reader import VideoError as VideoError
@@ -30,6 +32,7 @@ _HOMES = {
     "ClipConfig": "config",
     "ConfigError": "config",
     "DataError": "data.items",
+    "Evaluation": "results",
     "Manifest": "data.manifest",
     "ModelConfig": "config",
     "Outcome": "training.loop",
@@ -39,6 +42,7 @@ _HOMES = {
     "TrainConfig": "config",
     "VideoError": "video.reader",
     "WeightsError": "weights.report",
+    "evaluate": "evaluation",
     "load": "weights.loading",
     "save": "weights.checkpoint",
     "train": "training.start",

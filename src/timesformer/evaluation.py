@@ -1,50 +1,31 @@
-"""Evaluation: a checkpoint and a table of videos in, the numbers that follow from the scores out, and onto disk."""
+"""Evaluation: weights and videos in, the numbers that follow from the scores out, and onto disk."""
 
-import csv
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from timesformer import charts, metrics
-from timesformer.config import Task
+from timesformer import metrics
+from timesformer.checks import choice
+from timesformer.config import ConfigError
+from timesformer.data import manifest as manifests
 from timesformer.data.items import DataError, some
 from timesformer.data.manifest import Manifest
 from timesformer.metrics import Classification, Multilabel, Regression
+from timesformer.results import Evaluation, claimed, write
 from timesformer.scoring import Scores, Scoring, pick_device, score_videos
-from timesformer.weights.checkpoint import Checkpoint, whole
+from timesformer.weights import loading
+from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.report import WeightsError
 
 __all__ = ["Evaluation", "Scores", "Scoring", "evaluate", "measure", "score_videos", "write"]
 
-DIGITS = 6
-"""Decimals of the scores in results.json."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a checkpoint achieves on the videos of a split."""
-
-    numbers: Classification | Multilabel | Regression
-    scores: Scores
-    targets: Tensor
-    """What the data set says: class numbers (n,), or floats (n, outputs)."""
-    labels: tuple[str, ...]
-    """Name of each output."""
-    task: Task
-    split: str
-    scoring: Scoring
-    about: str
-    """Where the weights come from."""
-
-    @property
-    def failed_share(self) -> float:
-        """Share of the videos that could not be read; the numbers are those of the others."""
-        failed = len(self.scores.failed)
-        return failed / (failed + len(self.scores.items))
+SEEING = tuple(each.name for each in fields(Scoring))
+SOURCE = ("videos", "fold", "missing", "labels")
+"""Names that say how a list's videos are found, and a file with the names of the outputs."""
 
 
 def measure(scores: Scores, manifest: Manifest) -> Classification | Multilabel | Regression:
@@ -61,54 +42,85 @@ def measure(scores: Scores, manifest: Manifest) -> Classification | Multilabel |
 
 
 def evaluate(
-    checkpoint: Checkpoint,
-    manifest: Manifest,
+    weights: Checkpoint | str | Path,
+    data: Manifest | str | Path,
     scoring: Scoring | None = None,
     *,
     split: str = "test",
     device: torch.device | str | None = None,
+    out: str | Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    **settings: Any,
 ) -> Evaluation:
-    """Measure a checkpoint on the videos of a split; "test" is "val" where the table has no test videos.
+    """Measure weights on the videos of a split; "test" is "val" where there are no test videos.
 
-    Unless told otherwise a video is seen as in the paper: one clip, three crops. The model is moved to ``device``, by
-    default a GPU where there is one. The table must have been read with the checkpoint's labels. Raises
-    :class:`DataError` where it has others, or where no video can be read.
+    ``weights`` are a checkpoint, or what :func:`timesformer.load` takes: a file of any kind, a run's folder, a
+    published name. ``data`` is a folder or list of videos, or a Manifest read with the checkpoint's labels. The model
+    is moved to ``device``, by default a GPU where there is one. With ``out``, a folder without earlier results, they
+    are written there at the end. ``progress`` is told how many videos are done.
+
+    ``settings`` are those of :class:`Scoring` by name (``clips=2``, ``crops=1``, ``precision="bf16"``, ``batch=32``,
+    ``workers=4``; unless told otherwise a video is seen as in the paper, in one clip of three crops), and for a list
+    of videos ``videos`` (their folder), ``fold`` and ``missing`` ("raise" or "drop"); ``labels`` is a file with the
+    class names of weights that come without.
+
+    Returns an :class:`Evaluation` with ``numbers``, ``scores``, ``targets``. Raises ConfigError, DataError or
+    WeightsError where the pieces do not fit, before any video is read, and where no video can be read.
     """
-    _check(checkpoint, manifest)
-    scoring = scoring or Scoring()
-    items = manifest.of(split)
-    model = checkpoint.model.to(pick_device(device))
+    for name in settings:
+        choice("setting", name, (*SEEING, *SOURCE))
+    source = {name: settings.pop(name) for name in SOURCE if name in settings}
+    scoring = replace(scoring or Scoring(), **settings)
+    where = pick_device(device)
+    checkpoint = _checkpoint(weights, source.pop("labels", None))
+    table = _table(data, checkpoint, source)
+    _check(checkpoint, table)
+    items = table.of(split)
+    folder = claimed(Path(out), data=None if isinstance(data, Manifest) else Path(data)) if out is not None else None
     scores = score_videos(
-        model, items, checkpoint.clip, scoring, task=checkpoint.task, units=checkpoint.units, progress=progress
+        checkpoint.model.to(where),
+        items,
+        checkpoint.clip,
+        scoring,
+        task=checkpoint.task,
+        units=checkpoint.units,
+        progress=progress,
     )
-    return Evaluation(
-        numbers=measure(scores, manifest),
+    if not bool(scores.scores.isfinite().all()):
+        raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
+    found = Evaluation(
+        numbers=measure(scores, table),
         scores=scores,
-        targets=_targets(scores, manifest),
-        labels=manifest.labels,
-        task=manifest.task,
-        split=split if split in ("all", *manifest.splits) else "val",
+        targets=_targets(scores, table),
+        labels=table.labels,
+        task=table.task,
+        split=split if split in ("all", *table.splits) else "val",
         scoring=scoring,
         about=checkpoint.about,
     )
+    if folder is not None:
+        write(found, folder)
+    return found
 
 
-def write(evaluation: Evaluation, folder: Path) -> tuple[str, ...]:
-    """Write results.json with the numbers and each video's scores, broken.csv and, for classes, confusion.png.
+def _checkpoint(weights: Checkpoint | str | Path, labels: str | Path | None) -> Checkpoint:
+    if not isinstance(weights, Checkpoint):
+        return loading.load(weights, labels=labels)
+    if labels is not None:
+        raise ConfigError("labels is for weights that are loaded here; a Checkpoint has its own: replace them there.")
+    return weights
 
-    Returns their names. Each file appears whole or not at all.
-    """
-    with whole(folder / "results.json") as path:
-        path.write_text(json.dumps(_results(evaluation), ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    with whole(folder / "broken.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["path", "reason"])
-        table.writerows(evaluation.scores.failed)
-    if isinstance(evaluation.numbers, Classification):
-        charts.confusion(evaluation.numbers.confusion.numpy(), evaluation.labels, folder / "confusion.png")
-        return ("results.json", "broken.csv", "confusion.png")
-    return ("results.json", "broken.csv")
+
+def _table(data: Manifest | str | Path, checkpoint: Checkpoint, source: dict[str, Any]) -> Manifest:
+    """The table of videos, read with the labels of the weights where it isn't yet."""
+    if isinstance(data, Manifest):
+        if source:
+            raise ConfigError(f"{', '.join(source)} is for reading a list; a Manifest is read already: leave it out.")
+        return data
+    choice("missing", source.setdefault("missing", "raise"), ("raise", "drop"))
+    if isinstance(source.get("videos"), str):
+        source["videos"] = Path(source["videos"])
+    return manifests.load(Path(data), task=checkpoint.task, labels=checkpoint.labels or None, **source)
 
 
 def _targets(scores: Scores, manifest: Manifest) -> Tensor:
@@ -131,60 +143,3 @@ def _check(checkpoint: Checkpoint, manifest: Manifest) -> None:
             f"{manifest.source} has {len(manifest.labels)} labels for the {checkpoint.model.config.classes} outputs of "
             "the weights; read it with the names of all outputs, in their order (labels=...)."
         )
-
-
-def _results(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything but the confusion matrix's picture, as JSON values."""
-    scores = evaluation.scores
-    named = evaluation.task == "classes"
-    videos = [
-        {
-            "path": key,
-            "target": evaluation.labels[target] if named else target,
-            "scores": [round(value, DIGITS) for value in row],
-        }
-        for key, target, row in zip(scores.keys, evaluation.targets.tolist(), scores.scores.tolist(), strict=True)
-    ]
-    return {
-        "split": evaluation.split,
-        "task": evaluation.task,
-        "weights": evaluation.about,
-        "scoring": asdict(evaluation.scoring) | {"precision": str(evaluation.scoring.precision or "as the weights")},
-        "numbers": _numbers(evaluation),
-        "failed_share": evaluation.failed_share,
-        "failed": [{"path": key, "reason": reason} for key, reason in scores.failed],
-        "damaged": [{"path": key, "reason": reason} for key, reason in scores.damaged],
-        "labels": evaluation.labels,
-        "videos": videos,
-    }
-
-
-def _numbers(evaluation: Evaluation) -> dict[str, Any]:
-    """The numbers with labels in place of their numbers."""
-    numbers, labels = evaluation.numbers, evaluation.labels
-    if isinstance(numbers, Multilabel):
-        each = [
-            {"label": label, "count": count, "ap": ap}
-            for label, count, ap in zip(labels, numbers.counts, numbers.ap, strict=True)
-        ]
-        return {"videos": numbers.videos, "mean_ap": numbers.mean_ap, "loss": numbers.loss, "classes": each}
-    if isinstance(numbers, Regression):
-        mae = dict(zip(labels, numbers.mae, strict=True))
-        return {"videos": numbers.videos, "mean_mae": numbers.mean_mae, "mae": mae}
-    each = [
-        asdict(result)
-        | {
-            "label": labels[result.label],
-            "confused_with": None if result.confused_with is None else labels[result.confused_with],
-        }
-        for result in numbers.classes
-    ]
-    return {
-        "videos": numbers.videos,
-        "top1": numbers.top1,
-        "top5": numbers.top5,
-        "mean_class": numbers.mean_class,
-        "loss": numbers.loss,
-        "classes": each,
-        "confusion": numbers.confusion.tolist(),
-    }
