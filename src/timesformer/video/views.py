@@ -24,6 +24,8 @@ from timesformer.video.sampling import ROUNDING, Placement
 
 PORTION = 2**27
 """Bytes of views, and of decoded frames, that a portion holds; more only where a single clip, or frame, takes more."""
+_FRAMES = 16
+"""Frames resized and cropped at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +123,14 @@ def _views(
     views = torch.empty(len(numbers), crops, clip.frames, 3, tall, wide)
     notes: dict[str, None] = {}
     done = 0
-    pixels = 3 * max(info.height * info.width, 16 * crops * tall * wide)  # resized ones are floats, copied on their way
-    for group in unique.split(max(most // pixels, 1)):
+    for group in unique.split(max(most // (3 * info.height * info.width), 1)):
         read = reader.read_noted(path, group)
         notes |= dict.fromkeys(read.notes)
-        seen = transforms.eval_frames(read.pixels, clip, crops=crops)
-        clips, spots = torch.where((places >= done) & (places < done + len(group)))
-        views[clips, :, spots] = seen[:, places[clips, spots] - done].transpose(0, 1)
-        done += len(group)
+        for pixels in read.pixels.split(_FRAMES):
+            seen = transforms.eval_frames(pixels, clip, crops=crops)
+            clips, spots = torch.where((places >= done) & (places < done + len(pixels)))
+            views[clips, :, spots] = seen[:, places[clips, spots] - done].transpose(0, 1)
+            done += len(pixels)
     return views.flatten(0, 1), tuple(notes)
 
 
