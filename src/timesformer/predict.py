@@ -215,10 +215,11 @@ def predict_files(predictor: Predictor, paths: Iterable[Path | str]) -> Iterator
 def to_json(result: Prediction | Failure, *, top: int | None = None) -> str:
     """One line of JSON: the path with the ``top`` scores by label, all unless told otherwise, highest first.
 
-    The numbers of a regression stay in their order, and all are given. A failure has ``error`` in place of ``scores``.
+    Parts of names that aren't UTF-8 become the escapes that Python's json reads back. The numbers of a regression stay
+    in their order, and all are given. A failure has ``error`` in place of ``scores``.
     """
     if isinstance(result, Failure):
-        return json.dumps({"path": str(result.path), "error": result.reason}, ensure_ascii=False)
+        return _json({"path": str(result.path), "error": result.reason})
     pairs = tuple(zip(result.labels, result.scores, strict=True))
     if result.task != "regression":
         pairs = result.top(len(pairs) if top is None else top)
@@ -227,7 +228,11 @@ def to_json(result: Prediction | Failure, *, top: int | None = None) -> str:
         "scores": [{"label": label, "score": score} for label, score in pairs],
         "notes": result.notes,
     }
-    return json.dumps(line, ensure_ascii=False, allow_nan=False)
+    return _json(line)
+
+
+def _json(line: dict[str, Any]) -> str:
+    return json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _videos_of(path: Path) -> list[Path] | list[Failure]:

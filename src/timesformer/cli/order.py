@@ -35,5 +35,7 @@ def _are_weights(path: Path) -> bool:
     from timesformer.weights.runs import is_run
 
     if path.is_dir():
-        return is_run(path) or any((path / f"{name}{end}").is_file() for name in ("model", "pytorch_model") for end in WEIGHTS)
+        return is_run(path) or any(
+            (path / f"{name}{end}").is_file() for name in ("model", "pytorch_model") for end in WEIGHTS
+        )
     return path.suffix.lower() in WEIGHTS or zoo.find(str(path)) is not None

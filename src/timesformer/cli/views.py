@@ -1,6 +1,7 @@
 """`timesformer evaluate` and `timesformer predict`."""
 
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,18 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from timesformer.cli import order, shown
 from timesformer.cli.opened import Opened
 from timesformer.cli.source import Source
 from timesformer.config import require
 
 if TYPE_CHECKING:
     import torch
-    from rich.console import Console
-
-    from timesformer.evaluation import Evaluation
-    from timesformer.predict import Prediction
-    from timesformer.weights.checkpoint import Checkpoint
-
 
 Weights = Annotated[Opened, tyro.conf.arg(name="")]
 AS_THEY_ARE = Opened()
@@ -35,15 +31,10 @@ class Views:
     """Spatial crops per clip."""
     placement: Literal["middle", "official", "whole"] = "middle"
     """Where clips lie: spread over the video, where the official code puts them, or as many as cover all of it."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the model; bfloat16 is faster where the machine has it, and its scores differ a little."""
-
-    @property
-    def arithmetic(self) -> "torch.dtype | None":
-        """The type for autocast, if any."""
-        import torch
-
-        return torch.bfloat16 if self.precision == "bf16" else None
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the model; bf16 and fp16 are faster where the machine has them, and scores differ a little."""
+    device: str = "auto"
+    """"cpu", "cuda", "cuda:1", "mps", or "gpu" for any; auto takes a GPU where there is one."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +51,8 @@ class Measure(Views):
 
 
 def evaluate(
-    weights: tyro.conf.Positional[str],
-    data: tyro.conf.Positional[Path],
+    weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")],
+    data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")],
     *,
     out: Path | None = None,
     opened: Weights = AS_THEY_ARE,
@@ -70,34 +61,41 @@ def evaluate(
     """Measure a model on the videos of a data set: accuracy, classes, confusions; under torchrun, processes share them.
 
     Args:
-        weights: A checkpoint of any kind, or a published name.
+        weights: A checkpoint of any kind, a run's folder, or a published name.
         data: A folder or list of videos, as for training.
-        out: Folder for the results and a picture of the confusions; "evaluation" beside the weights by default.
+        out: Folder for the results and a picture of the confusions; beside the weights unless given: "evaluation", or
+            the next free "evaluation-2", ...
         opened: How the weights are read.
         how: How the videos are found, seen and scored.
     """
+    order.check("evaluate", weights, [data])
     from rich.console import Console
     from rich.progress import Progress
 
     from timesformer import evaluation as verb
+    from timesformer import results
+    from timesformer.config import EngineConfig
+    from timesformer.devices import pick_device
     from timesformer.scoring import Scoring
     from timesformer.training import processes
 
+    device = pick_device(how.device)
     scoring = Scoring(
         clips=how.clips,
         crops=how.crops,
         placement=how.placement,
         fusion=how.fusion,
-        precision=how.arithmetic,
+        precision=how.precision,
         workers=how.workers,
     )
+    folder = _folder(weights, data, out)
     assumed: list[str] = []
     checkpoint = opened.load(weights, say=assumed.append)
     table = how.source.load(data, task=checkpoint.task, labels=checkpoint.labels or None)
-    with processes.joined() as world:
+    with processes.joined(EngineConfig(device=_kind(device))) as world:
         console = Console(quiet=not world.first)
-        for note in (*assumed, *_unnamed(checkpoint), *table.notes, *_other_fold(checkpoint.about, table.fold)):
-            _note(console, note)
+        for note in (*assumed, *table.notes, *_other_fold(checkpoint.about, table.fold)):
+            shown.warn(console, note)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("videos", total=math.ceil(len(table.of(how.split)) / world.size))
             result = verb.evaluate(
@@ -105,22 +103,29 @@ def evaluate(
                 table,
                 scoring,
                 split=how.split,
-                device=world.device,
+                device=world.device if world.size > 1 else device,
                 progress=lambda done: progress.update(task, completed=done),
             )
-    if world.first:
-        folder = out or (Path(weights).parent if Path(weights).is_file() else Path()) / "evaluation"
-        written = verb.write(result, folder)
-        _show_evaluation(console, result)
-        console.print(f"written to {folder}: {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
+    if not world.first:
+        return 0
+    shown.evaluation(console, result)
+    written = results.write(result, folder)
+    shown.say(console, f"written to {folder}: {', '.join(written)}")
     return 0
 
 
-def _unnamed(checkpoint: "Checkpoint") -> list[str]:
-    """A warning where nothing says which output of the weights is which class."""
-    if checkpoint.labels:
-        return []
-    return ["the weights don't name their outputs: taken to be the data's classes in their order; --labels FILE says"]
+def _kind(device: "torch.device") -> Literal["auto", "cuda", "mps", "cpu"]:
+    return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
+
+
+def _folder(weights: str, data: Path, out: Path | None) -> Path:
+    """Where the results go, found fit for it before anything is scored; the first process makes it."""
+    from timesformer import results
+
+    if out is None:
+        path = Path(weights)
+        out = results.free((path if path.is_dir() else path.parent if path.is_file() else Path()) / "evaluation")
+    return results.claimed(out, data=data) if int(os.environ.get("RANK", "0")) == 0 else out
 
 
 def _other_fold(about: str, fold: int | None) -> list[str]:
@@ -131,43 +136,9 @@ def _other_fold(about: str, fold: int | None) -> list[str]:
     return [f"the weights were trained on fold {trained[1]}, on videos that fold {fold} tests: use --fold {trained[1]}"]
 
 
-def _show_evaluation(console: "Console", result: "Evaluation") -> None:
-    from rich.table import Table
-
-    from timesformer.data.items import counted
-    from timesformer.metrics import Classification, Multilabel
-
-    numbers = result.numbers
-    failed = len(result.scores.failed)
-    if isinstance(numbers, Classification):
-        table = Table("class", "videos", "recall", "precision", "most often taken for")
-        for row in numbers.classes:
-            if row.count:
-                other = "" if row.confused_with is None else f"{result.labels[row.confused_with]} ({row.confused})"
-                table.add_row(
-                    result.labels[row.label], str(row.count), _share(row.recall), _share(row.precision), other
-                )
-        console.print(table)
-        console.print(
-            f"{counted(numbers.videos, 'video')}: top-1 {numbers.top1:.1%}, top-5 {numbers.top5:.1%}, "
-            f"mean class accuracy {numbers.mean_class:.1%}",
-            highlight=False,
-        )
-    elif isinstance(numbers, Multilabel):
-        console.print(f"{counted(numbers.videos, 'video')}: mAP {_share(numbers.mean_ap)}", highlight=False)
-    else:
-        for name, error in zip(result.labels, numbers.mae, strict=True):
-            console.print(f"{name}: mean absolute error {error:.4g}", highlight=False)
-    console.print(f"{counted(failed, 'video')} could not be read ({result.failed_share:.1%})", highlight=False)
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
-
-
 def predict(
-    weights: tyro.conf.Positional[str],
-    videos: tyro.conf.Positional[tuple[Path, ...]],
+    weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")],
+    videos: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="VIDEO...")],
     *,
     json: bool = False,
     top: int = 5,
@@ -177,24 +148,28 @@ def predict(
     """Name what happens in videos.
 
     Args:
-        weights: A checkpoint of any kind, or a published name.
+        weights: A checkpoint of any kind, a run's folder, or a published name.
         videos: Video files, or folders of them.
         json: One line of JSON for each video instead of bars.
         top: Number of classes to show.
         opened: How the weights are read.
         how: How each video is seen.
     """
-    from rich.console import Console
-
-    from timesformer.predict import Failure, Predictor, predict_files, to_json
-
+    order.check("predict", weights, videos)
     require(bool(videos), "no video is named; name files, or folders of them, after the weights.")
     require(top >= 1, f"top is {top}; it must be at least 1.")
+    from rich.console import Console
+
+    from timesformer.devices import pick_device
+    from timesformer.predict import Failure, Predictor, predict_files, to_json
+
     console = Console()
     errors = Console(stderr=True)
+    device = pick_device(how.device)
     predictor = Predictor(
-        opened.load(weights, say=lambda text: _note(errors, text)),
-        precision=how.arithmetic,
+        opened.load(weights, say=lambda text: shown.warn(errors, text)),
+        device=device,
+        precision=how.precision,
         clips=how.clips,
         crops=how.crops,
         placement=how.placement,
@@ -205,24 +180,10 @@ def predict(
             print(to_json(result, top=top), flush=True)
         if isinstance(result, Failure):
             failures += 1
-            errors.print(f"error: {result.path}: {result.reason}", highlight=False, markup=False, soft_wrap=True)
+            shown.say(errors, f"error: {result.path}: {result.reason}")
             continue
         for note in result.notes:
-            _note(errors, f"{result.path}: {note}")
+            shown.warn(errors, f"{result.path}: {note}")
         if not json:
-            _bars(console, result, top)
+            shown.prediction(console, result, top)
     return 1 if failures else 0
-
-
-def _note(console: "Console", text: str) -> None:
-    console.print(f"! {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-
-
-def _bars(console: "Console", result: "Prediction", top: int) -> None:
-    console.print(str(result.path), style="bold", highlight=False, markup=False, soft_wrap=True)
-    best = result.top(top) if result.task != "regression" else tuple(zip(result.labels, result.scores, strict=True))
-    width = max(len(name) for name, _ in best)
-    for name, score in best:
-        bar = "" if result.task == "regression" else "█" * round(30 * score)
-        text = f"{score:8.4g}" if result.task == "regression" else f"{score:6.1%}"
-        console.print(f"  {name:<{width}} {text} {bar}", highlight=False, markup=False)

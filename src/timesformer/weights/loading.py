@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack, get_type_hints
 from timesformer.checks import choice, in_pixels
 from timesformer.config import ConfigError, ModelConfig, Scheme
 from timesformer.weights import labels as label_files
-from timesformer.weights import zoo
+from timesformer.weights import runs, zoo
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.files import open_weights
 from timesformer.weights.fitting import POSITION_RULES, Resize, fit
@@ -39,8 +39,9 @@ def load(
 ) -> Checkpoint:
     """A model with its clip settings and labels, from weights of any known kind; see its ``report`` for every change.
 
-    A path may lead to a file of ours, an official .pyth, an MMAction2 .pth, a folder of transformers or timm, or an
-    image transformer (timm, DeiT, or .npz of the JAX release); the content decides, not the ending. A name is one of
+    A path may lead to a file of ours, a run's folder (its best checkpoint), an official .pyth, an MMAction2 .pth, a
+    folder of transformers or timm, or an image transformer (timm, DeiT, or .npz of the JAX release); the content
+    decides, not the ending. A name is one of
     :data:`timesformer.weights.zoo.PUBLISHED` or a hub repository such as "facebook/timesformer-base-finetuned-k400".
 
     ``frames`` and ``size`` (pixels, or height and width) set another clip, for which the stored embeddings are resized
@@ -147,7 +148,7 @@ def read_source(
     if not text.strip():
         raise WeightsError("no weights are named; give a path, or a name that `timesformer zoo` lists.")
     if Path(path_or_name).exists() or isinstance(path_or_name, Path):
-        return understand(open_weights(Path(path_or_name), key), size=size, heads=heads)
+        return understand(open_weights(runs.checkpoint_of(Path(path_or_name)), key), size=size, heads=heads)
     entry = zoo.find(text)
     if entry is not None:
         path = zoo.fetch(entry)

@@ -12,7 +12,9 @@ def is_run(folder: Path) -> bool:
     """Whether the folder is that of a training: it holds a checkpoint of one, or the state of one under way."""
     if not folder.is_dir():
         return False
-    under_way = (folder / "config.toml").is_file() and any((folder / name).exists() for name in ("last.pt", "metrics.jsonl"))
+    under_way = (folder / "config.toml").is_file() and any(
+        (folder / name).exists() for name in ("last.pt", "metrics.jsonl")
+    )
     return under_way or any((folder / name).is_file() for name in CHECKPOINTS)
 
 
