@@ -24,8 +24,18 @@ from timesformer.weights.report import WeightsError
 __all__ = ["Evaluation", "Scores", "Scoring", "evaluate", "measure", "score_videos", "write"]
 
 SEEING = tuple(each.name for each in fields(Scoring))
-SOURCE = ("videos", "fold", "missing", "labels")
-"""Names that say how a list's videos are found, and a file with the names of the outputs."""
+SOURCE = ("videos", "fold", "missing")
+"""Names that say how a list's videos are found."""
+OPENED = ("labels", "heads", "key")
+"""Names that say how weights are read."""
+
+
+class NotWrittenError(WeightsError):
+    """An evaluation that was made but could not be written: ``evaluation`` is what it found."""
+
+    def __init__(self, evaluation: Evaluation, reason: str) -> None:
+        super().__init__(f"{'; '.join(evaluation.lines())}. But {reason}")
+        self.evaluation = evaluation
 
 
 def measure(scores: Scores, manifest: Manifest) -> Classification | Multilabel | Regression:
@@ -60,23 +70,24 @@ def evaluate(
     are written there at the end. ``progress`` is told how many videos are done.
 
     ``settings`` are those of :class:`Scoring` by name (``clips=2``, ``crops=1``, ``precision="bf16"``, ``batch=32``,
-    ``workers=4``; unless told otherwise a video is seen as in the paper, in one clip of three crops), and for a list
-    of videos ``videos`` (their folder), ``fold`` and ``missing`` ("raise" or "drop"); ``labels`` is a file with the
-    class names of weights that come without.
+    ``workers=4``; unless told otherwise a video is seen as in the paper, in one clip of three crops), for a list of
+    videos ``videos`` (their folder), ``fold`` and ``missing`` ("raise" or "drop"), and for weights ``labels`` (a file
+    with the class names), ``heads`` and ``key``, as :func:`timesformer.load` takes them.
 
     Returns an :class:`Evaluation` with ``numbers``, ``scores``, ``targets``. Raises ConfigError, DataError or
     WeightsError where the pieces do not fit, before any video is read, and where no video can be read.
     """
     for name in settings:
-        choice("setting", name, (*SEEING, *SOURCE))
-    source = {name: settings.pop(name) for name in SOURCE if name in settings}
+        choice("setting", name, (*SEEING, *SOURCE, *OPENED))
+    source, opened = ({name: settings.pop(name) for name in names if name in settings} for names in (SOURCE, OPENED))
     scoring = replace(scoring or Scoring(), **settings)
     where = pick_device(device)
-    checkpoint = _checkpoint(weights, source.pop("labels", None))
+    checkpoint = _checkpoint(weights, opened)
     table = _table(data, checkpoint, source)
     _check(checkpoint, table)
     items = table.of(split)
-    folder = claimed(Path(out), data=None if isinstance(data, Manifest) else Path(data)) if out is not None else None
+    videos = source.get("videos", data)
+    folder = claimed(Path(out), videos=None if isinstance(videos, Manifest) else Path(videos)) if out else None
     scores = score_videos(
         checkpoint.model.to(where),
         items,
@@ -99,15 +110,18 @@ def evaluate(
         about=checkpoint.about,
     )
     if folder is not None:
-        write(found, folder)
+        try:
+            write(found, folder)
+        except WeightsError as error:
+            raise NotWrittenError(found, str(error)) from error
     return found
 
 
-def _checkpoint(weights: Checkpoint | str | Path, labels: str | Path | None) -> Checkpoint:
+def _checkpoint(weights: Checkpoint | str | Path, opened: dict[str, Any]) -> Checkpoint:
     if not isinstance(weights, Checkpoint):
-        return loading.load(weights, labels=labels)
-    if labels is not None:
-        raise ConfigError("labels is for weights that are loaded here; a Checkpoint has its own: replace them there.")
+        return loading.load(weights, **opened)
+    if opened:
+        raise ConfigError(f"{', '.join(opened)} is for weights that are loaded here; a Checkpoint is: leave it out.")
     return weights
 
 

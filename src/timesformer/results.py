@@ -66,7 +66,7 @@ class Evaluation:
         return f"<Evaluation of {self.split}: {'; '.join(self.lines())}>"
 
 
-def claimed(folder: Path, *, data: Path | None = None) -> Path:
+def claimed(folder: Path, *, videos: Path | None = None) -> Path:
     """The folder, made and found writable, before any work that its files are to keep.
 
     Raises ConfigError where it holds the results of another evaluation, lies in the folder of the videos, or can't be
@@ -77,9 +77,10 @@ def claimed(folder: Path, *, data: Path | None = None) -> Path:
             f"{folder} holds the results of an earlier evaluation, which would be lost; name another folder, or move "
             "them away first."
         )
-    if data is not None and data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
+    if videos is not None and videos.is_dir() and folder.resolve().is_relative_to(videos.resolve()):
         raise ConfigError(
-            f"{folder} lies among the videos of {data}, where results would be taken for data; name a folder elsewhere."
+            f"{folder} lies among the videos of {videos}, where results would be taken for data; "
+            "name a folder elsewhere (--out)."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ from timesformer.config import require
 if TYPE_CHECKING:
     import torch
 
+    from timesformer.weights.checkpoint import Checkpoint
+
 Weights = Annotated[Opened, tyro.conf.arg(name="")]
 AS_THEY_ARE = Opened()
 
@@ -88,13 +90,13 @@ def evaluate(
         precision=how.precision,
         workers=how.workers,
     )
-    folder = _folder(weights, data, out)
+    folder = _folder(weights, how.source.videos or data, out)
     assumed: list[str] = []
     checkpoint = opened.load(weights, say=assumed.append)
     table = how.source.load(data, task=checkpoint.task, labels=checkpoint.labels or None)
     with processes.joined(EngineConfig(device=_kind(device))) as world:
         console = Console(quiet=not world.first)
-        for note in (*assumed, *table.notes, *_other_fold(checkpoint.about, table.fold)):
+        for note in (*assumed, *_unnamed(checkpoint), *table.notes, *_other_fold(checkpoint.about, table.fold)):
             shown.warn(console, note)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("videos", total=math.ceil(len(table.of(how.split)) / world.size))
@@ -108,8 +110,10 @@ def evaluate(
             )
     if not world.first:
         return 0
-    shown.evaluation(console, result)
-    written = results.write(result, folder)
+    try:
+        shown.evaluation(console, result)  # before writing, which a full disk may prevent
+    finally:
+        written = results.write(result, folder)
     shown.say(console, f"written to {folder}: {', '.join(written)}")
     return 0
 
@@ -118,14 +122,21 @@ def _kind(device: "torch.device") -> Literal["auto", "cuda", "mps", "cpu"]:
     return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
 
 
-def _folder(weights: str, data: Path, out: Path | None) -> Path:
+def _folder(weights: str, videos: Path, out: Path | None) -> Path:
     """Where the results go, found fit for it before anything is scored; the first process makes it."""
     from timesformer import results
 
     if out is None:
         path = Path(weights)
         out = results.free((path if path.is_dir() else path.parent if path.is_file() else Path()) / "evaluation")
-    return results.claimed(out, data=data) if int(os.environ.get("RANK", "0")) == 0 else out
+    return results.claimed(out, videos=videos) if int(os.environ.get("RANK", "0")) == 0 else out
+
+
+def _unnamed(checkpoint: "Checkpoint") -> list[str]:
+    """A warning where nothing says which output of the weights is which class."""
+    if checkpoint.labels:
+        return []
+    return ["the weights don't name their outputs: taken to be the data's classes in their order; --labels FILE says"]
 
 
 def _other_fold(about: str, fold: int | None) -> list[str]:
