@@ -4,6 +4,7 @@ Decoders give frames as they are stored. Beside them stands a display matrix (of
 from a photograph's EXIF orientation) and a sample aspect ratio, the width of a pixel over its height.
 """
 
+import gc
 import math
 import struct
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ class Orientation:
 
 
 UPRIGHT = Orientation()
+_HELD = 2**24
+"""Pixels of frames that may lie about unused."""
+_looked_at = 0
 
 
 def _unnamed(kinds: type[Type], value: object) -> Type:
@@ -46,6 +50,7 @@ Type._missing_ = classmethod(_unnamed)  # type: ignore[method-assign, assignment
 
 def orientation(frame: av.VideoFrame) -> Orientation:
     """Read the whole display matrix of a frame; one that turns everything into a line or a point counts as none."""
+    _let_go(frame)
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return UPRIGHT
@@ -61,6 +66,18 @@ def orientation(frame: av.VideoFrame) -> Orientation:
     tilt = math.degrees(math.asin(min(max(abs(a), abs(d)) if transposed else max(abs(b), abs(c)), 1.0)))
     rows, columns = (b, c) if transposed else (d, a)
     return Orientation(transposed, rows < 0, columns < 0, tilt if tilt > STRAIGHT else 0.0)
+
+
+def _let_go(frame: av.VideoFrame) -> None:
+    """Free frames that were looked at before: side data refers to its frame and the frame to it, so they would stay.
+
+    Python's own collector counts objects, not what they hold, and would let hundreds of frames gather.
+    """
+    global _looked_at
+    _looked_at += frame.width * frame.height
+    if _looked_at > _HELD:
+        _looked_at = 0
+        gc.collect(0)
 
 
 def turned(pixels: Tensor, how: Orientation) -> Tensor:

@@ -4,7 +4,6 @@ Frames are numbered from 0 in the order in which they are shown, and a number is
 from its start or by a seek. What can't be decoded is named, never passed over in silence.
 """
 
-import gc
 import math
 import warnings
 from collections import defaultdict
@@ -51,8 +50,6 @@ SHARE = 0.5
 """Part of the memory that the frames of one read may take."""
 _UNASKED = 2**28
 """Bytes of frames that any machine has room for."""
-_HELD = 2**25
-"""Pixels after which decoded frames are let go of: one whose side data was looked at refers to itself, and stays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +145,7 @@ def read_noted(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int
     flat = wanted.reshape(-1)
     unique = np.unique(flat).tolist()
     given: dict[int, _Given] = {}
-    reformatter, held = VideoReformatter(), 0
+    reformatter = VideoReformatter()
     try:
         frames = torch.empty((wanted.size, 3, *size), dtype=torch.uint8)
         for shot in shots(table, unique):
@@ -158,10 +155,6 @@ def read_noted(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int
             except DecodeError as error:
                 raise VideoError(path, f"has colours that can't be converted to RGB ({reason(error)})") from None
             given[shot.number] = _Given(shot.source, shot.clean, shot.size)
-            held += math.prod(shot.size)
-            if held > _HELD or len(given) == len(unique):
-                gc.collect(0)
-                held = 0
     except (MemoryError, RuntimeError) as error:
         if not lacking(error):
             raise
