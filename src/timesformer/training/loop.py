@@ -13,7 +13,17 @@ from timesformer.data import dataset
 from timesformer.data.dataset import Batch, Broken, TrainingClips
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
-from timesformer.training import adapters, arithmetic, optimiser, processes, saving, session, stopping, tensorboard
+from timesformer.training import (
+    adapters,
+    arithmetic,
+    optimiser,
+    processes,
+    resuming,
+    saving,
+    session,
+    stopping,
+    tensorboard,
+)
 from timesformer.training.advice import advice
 from timesformer.training.display import Display
 from timesformer.training.processes import World
@@ -114,6 +124,7 @@ def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]
     config, optim, world = current.config, current.config.optim, current.world
     plan = [len(batch) for batch in _order(config, clips, epoch=0)]
     per_epoch, steps = len(plan), len(plan) * optim.epochs
+    resuming.check_progress(current.run.last, state, per_epoch=per_epoch, epochs=optim.epochs)
     stream = _stream(current, clips, state.done, per_epoch)
     saved = time.monotonic()
     current.display.begin("training", steps, state.done, validations=optim.epochs)

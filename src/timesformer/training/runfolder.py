@@ -2,7 +2,6 @@
 
 import csv
 import json
-import pickle
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,9 +14,8 @@ import torch
 
 from timesformer import charts, configfile, machine
 from timesformer.config import ConfigError, TrainConfig
+from timesformer.training import resuming
 
-PICKLE_ERRORS = (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
-"""What torch raises for bytes that are no pickle of its own, depending on the bytes."""
 DRAWING = 15.0
 """Seconds between two pictures of the curves, which take longer to draw than a small epoch to train."""
 Row = dict[str, float]
@@ -154,14 +152,9 @@ class RunFolder:
         """The saved state with weights and optimiser, or None where none was saved yet; raises ConfigError."""
         if not self.last.exists():
             return None
-        try:
-            saved = torch.load(self.last, weights_only=True, map_location="cpu")
-            parts = self.path / saved["parts"] if saved["parts"] else None
-            return Saved(State(**saved["state"]), saved["weights"], saved["optimizer"], parts)
-        except (OSError, EOFError, *PICKLE_ERRORS) as error:
-            raise ConfigError(
-                f"{self.last} is not a whole saved state ({error!s:.120}); put a copy back, or remove it to begin anew."
-            ) from error
+        saved = resuming.read(self.last, State)
+        parts = self.path / saved["parts"] if saved["parts"] else None
+        return Saved(State(**saved["state"]), saved["weights"], saved["optimizer"], parts)
 
     def write(self, state: State, *, last: bool) -> None:
         """Replace the metrics, a JSON line for each epoch, and the list of broken videos; now and then their picture.

@@ -15,7 +15,7 @@ from timesformer.data.manifest import Manifest
 from timesformer.evaluation import Scoring
 from timesformer.metrics import Multilabel, Regression
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import adapters, arithmetic, loss, optimiser, processes, sharded
+from timesformer.training import adapters, arithmetic, loss, optimiser, processes, resuming, sharded
 from timesformer.training.display import Display
 from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, Saved, State
@@ -123,9 +123,13 @@ def _restored(session: Session, saved: Saved) -> State:
             "with, or lie in other shards; restore them, or start another run from its weights (--init)."
         )
     if parts:
+        resuming.check_parts(session.run.last, state, session.config)
         state.average = new.average
         sharded.read(parts, session.model, session.optimizer, state.average)
     else:
+        given = (state, weights, optimizer)
+        resuming.check(session.run.last, given, session.model, session.optimizer, session.config)
+        optimizer = resuming.own_settings(optimizer, session.model, session.optimizer)
         processes.restore(session.model, session.optimizer, weights, optimizer)
     if state.average and not parts:
         state.average = [processes.like(whole, shard) for whole, shard in zip(state.average, new.average, strict=True)]
