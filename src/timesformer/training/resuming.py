@@ -202,10 +202,17 @@ def _groups(groups: Iterable[Any], own: Mapping[int, str], optimizer: torch.opti
             if name not in found:
                 return f"the optimiser's groups lack {name}"
             theirs = found.pop(name)
-            other = [key for key in SETTINGS if key in group and theirs.get(key) != group[key]]
+            other = [key for key in SETTINGS if key in group and _differ(theirs.get(key), group[key])]
             if other:
                 return f"the optimiser's {other[0]} of {name} is {theirs.get(other[0])!r:.40}, not {group[other[0]]!r}"
     return f"the optimiser's groups have {next(iter(found)):.60}, which does not learn" if found else ""
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether settings differ in more than the list that torch makes of a tuple, or in their kind."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return list(one) != list(other)
+    return isinstance(one, Tensor) or one != other
 
 
 def own_settings(moments: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
