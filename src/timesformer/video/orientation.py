@@ -33,7 +33,7 @@ class Orientation:
 
 
 UPRIGHT = Orientation()
-_HELD = 2**24
+_HELD = 2**22
 """Pixels of frames that may lie about unused."""
 _looked_at = 0
 
