@@ -21,6 +21,9 @@ from timesformer.weights.metadata import Units
 
 __all__ = ["InterruptedScoringError", "Scores", "Scoring", "forward", "pick_device", "score_videos"]
 
+NOTES = 8
+"""Notes on one video that are written out."""
+
 
 class InterruptedScoringError(RuntimeError):
     """Another of the processes that score videos together came to an end early."""
@@ -216,7 +219,7 @@ def _gathered(items: Sequence[Item], everything: Sequence[_Found]) -> Scores:
             raise InterruptedScoringError(f"process {rank} ended the scoring: {each.trouble}")
     rows = {number: row for each in everything for number, row in each.rows.items()}
     failed = {number: reason for each in everything for number, reason in each.failed.items()}
-    damaged = {number: "; ".join(notes) for each in everything for number, notes in each.damaged.items()}
+    damaged = {number: _briefly(list(notes)) for each in everything for number, notes in each.damaged.items()}
     return Scores(
         items=tuple(items[number] for number in sorted(rows)),
         scores=torch.from_numpy(np.stack([rows[number] for number in sorted(rows)])) if rows else torch.empty(0, 0),
@@ -224,3 +227,9 @@ def _gathered(items: Sequence[Item], everything: Sequence[_Found]) -> Scores:
         damaged=tuple((items[number].key, damaged[number]) for number in sorted(damaged) if number in rows),
         notes=tuple(dict.fromkeys(note for each in everything for note in each.notes)),
     )
+
+
+def _briefly(notes: Sequence[str]) -> str:
+    """The notes on a video in one text; one read in many portions may have hundreds."""
+    more = [f"and {len(notes) - NOTES} more notes"] if len(notes) > NOTES else []
+    return "; ".join([*notes[:NOTES], *more])

@@ -123,7 +123,7 @@ class Crew:
     def read(self, views: Views, *, pin: bool) -> Iterator[Part]:
         """Read these views with the workers that are left; into page-locked memory for a GPU."""
         self._stream = iter(
-            DataLoader(views, batch_size=None, num_workers=self.workers, pin_memory=pin, worker_init_fn=_one_thread)
+            DataLoader(views, batch_size=None, num_workers=self.workers, pin_memory=pin, worker_init_fn=_as_worker)
         )
         return self._stream
 
@@ -179,8 +179,11 @@ def _lost(error: Exception, stream: Iterator[Part]) -> str | None:
     return _GONE
 
 
-def _one_thread(_: int) -> None:
+def _as_worker(_: int) -> None:
     torch.set_num_threads(1)
+    # Ctrl-C and SIGTERM are for the main process, whose handlers a forked worker has
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _bytes(parts: list[Part]) -> int:
