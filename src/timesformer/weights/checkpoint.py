@@ -1,12 +1,15 @@
 """One safetensors file that describes itself: weights, with model, clip settings, labels and task as JSON beside."""
 
-import os
+import json
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from errno import EINVAL, ENAMETOOLONG
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -21,7 +24,7 @@ from timesformer.weights.report import LoadReport, WeightsError
 
 KEY = "timesformer"
 """Name of the entry in the file's metadata that holds the description."""
-MOST_BLOCKS = 1024
+MOST_BLOCKS = 1000
 """Blocks of a model that is read; the deepest published vision transformers have fewer than a hundred."""
 
 
@@ -83,21 +86,34 @@ def describe(checkpoint: Checkpoint) -> Description:
 def write_tensors(tensors: Mapping[str, Tensor], path: str | Path, notes: Mapping[str, str]) -> None:
     """Write tensors and text notes as safetensors, whole or not at all; raises :class:`WeightsError` if it can't."""
     with whole(Path(path)) as partial:
-        save_file(dict(tensors), partial, metadata=dict(notes))
+        if _is_utf8(partial):
+            save_file(dict(tensors), partial, metadata=dict(notes))
+        else:
+            partial.write_bytes(safetensors.torch.save(dict(tensors), metadata=dict(notes)))
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether the safetensors library can open a path; others go through memory."""
+    try:
+        return bool(str(path).encode())
+    except UnicodeEncodeError:
+        return False
 
 
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
     """A path to write to, put in place of the target on leaving; raises :class:`WeightsError` if it can't.
 
-    It lies in a folder of its own beside the target, since safetensors makes a file of another name on its way.
+    It lies in a folder of its own beside the target, since safetensors makes a file of another name on its way. Both
+    have short names of their own: the target's may be as long as the file system allows.
     """
-    if target.is_dir():
-        raise WeightsError(f"{target} is a folder; name the file to write, such as {target / 'model.safetensors'}.")
-    folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    partial = folder / target.name
+    folder: Path | None = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise WeightsError(f"{target} is a folder; name the file to write, such as {target / 'model.safetensors'}.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=target.parent))
+        partial = folder / f"file{target.suffix if len(target.suffix) < 20 else ''}"
         partial.touch()
         rights = partial.stat().st_mode
         yield partial
@@ -105,12 +121,17 @@ def whole(target: Path) -> Iterator[Path]:
         with partial.open("r+b") as file:
             machine.sync(file.fileno())
         partial.replace(target)
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except WeightsError:
+        raise
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         refused = isinstance(error, (FileExistsError, NotADirectoryError, PermissionError))
         remedy = "name a place where files can be made." if refused else "is there room on the disk?"
+        if isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno in (ENAMETOOLONG, EINVAL)):
+            remedy = "choose another name."
         raise WeightsError(f"{target} could not be written ({error}); {remedy}") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -144,6 +165,10 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not Path(path).is_file():
         raise WeightsError(f"{path} does not exist or is not a file; check the path.")
     try:
+        if not _is_utf8(Path(path)):
+            data = Path(path).read_bytes()
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            return safetensors.torch.load(data), header.get("__metadata__", {})
         with safe_open(str(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:

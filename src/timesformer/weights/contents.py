@@ -14,10 +14,10 @@ from timesformer.weights.report import WeightsError
 PATTERNS: dict[Layout, tuple[str, str]] = {
     "huggingface": (
         "timesformer.",
-        r"encoder\.layer\.\d{1,5}\.(?:attention\.attention|temporal_|layernorm_)",
+        r"encoder\.layer\.\d{1,18}\.(?:attention\.attention|temporal_|layernorm_)",
     ),
-    "mmaction2": ("backbone.", r"transformer_layers\.layers\.\d{1,5}\."),
-    "official": ("", r"blocks\.\d{1,5}\.(?:norm[12]|attn|mlp|temporal_norm1|temporal_attn|temporal_fc)\."),
+    "mmaction2": ("backbone.", r"transformer_layers\.layers\.\d{1,18}\."),
+    "official": ("", r"blocks\.\d{1,18}\.(?:norm[12]|attn|mlp|temporal_norm1|temporal_attn|temporal_fc)\."),
 }
 """What the names of a layout's trunk begin with, and how those of its blocks go on."""
 TRUNK = re.compile(r"(?:^|(?<=\.))(?:cls_token|pos_embed|patch_embed|embeddings)(?:\.|$)")

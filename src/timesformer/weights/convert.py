@@ -4,7 +4,6 @@
 same orientation, and the rows of qkv are queries, keys and values with contiguous heads everywhere.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -99,9 +98,9 @@ DIVIDED: dict[Layout, Table] = {
     "mmaction2": MMACTION_TRUNK + MMACTION_DIVIDED,
 }
 BLOCK: dict[Layout, str] = {
-    "official": r"blocks\.(\d{1,4})\.",
-    "huggingface": r"timesformer\.encoder\.layer\.(\d{1,4})\.",
-    "mmaction2": r"backbone\.transformer_layers\.layers\.(\d{1,4})\.",
+    "official": r"blocks\.(\d{1,18})\.",
+    "huggingface": r"timesformer\.encoder\.layer\.(\d{1,18})\.",
+    "mmaction2": r"backbone\.transformer_layers\.layers\.(\d{1,18})\.",
 }
 """How the names of a block's tensors begin."""
 EXPRESSIBLE: tuple[Scheme, ...] = ("space", "joint", "divided")
@@ -130,21 +129,6 @@ def rename(tensors: Mapping[str, Tensor], pairs: Table, depth: int) -> tuple[dic
                 names[before] = after
     renamed = {names[name]: value for name, value in tensors.items() if name in names}
     return renamed, tuple(name for name in tensors if name not in names)
-
-
-def depth(names: Iterable[str], layout: Layout) -> int:
-    """Blocks that a state dict's names number; 0 if none."""
-    found = (re.match(BLOCK[layout], name) for name in names)
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
-
-
-def recognise(names: Iterable[str]) -> Layout | None:
-    """The layout that a state dict's names belong to, or None."""
-    known = set(names)
-    for layout in BLOCK:
-        if any(re.match(BLOCK[layout], name) for name in known):
-            return layout
-    return None
 
 
 def infer_scheme(names: Iterable[str], layout: Layout) -> Scheme:

@@ -51,7 +51,7 @@ class HubCheckpoint(ModelHubMixin):
             return
         save(self.checkpoint, save_directory / "model.safetensors")
         shown = {settings.DESCRIPTION: json.loads(metadata.to_json(describe(self.checkpoint)))}
-        (save_directory / "config.json").write_text(json.dumps(shown, indent=2, ensure_ascii=False), encoding="utf-8")
+        (save_directory / "config.json").write_text(metadata.dumps(shown, indent=2), encoding="utf-8")
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **download: Any) -> "HubCheckpoint":

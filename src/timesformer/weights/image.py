@@ -25,7 +25,7 @@ def from_jax(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
             tensors["patch_embed.proj.weight"] = _dimensions(value, 4, name).permute(3, 2, 0, 1)
         elif short in JAX_TRUNK:
             tensors[JAX_TRUNK[short]] = value.T if short == "head/kernel" else value
-        elif match := re.match(r"Transformer/encoderblock_(\d{1,4})/(.+)", short):
+        elif match := re.match(r"Transformer/encoderblock_(\d{1,18})/(.+)", short):
             _block_tensor(tensors, f"blocks.{match[1]}.", match[2], value)
         else:
             tensors[name] = value

@@ -1,6 +1,7 @@
 """Configs as JSON and back, checked field by field: what a checkpoint says about itself."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from types import UnionType
@@ -30,7 +31,17 @@ class Description:
 
 def to_json(description: Description) -> str:
     """The description as JSON text with a version number."""
-    return json.dumps({"version": VERSION, **asdict(description)}, ensure_ascii=False, allow_nan=False)
+    return dumps({"version": VERSION, **asdict(description)})
+
+
+def dumps(content: object, *, indent: int | None = None) -> str:
+    """JSON text that any file can hold and that comes back the same.
+
+    Letters of all scripts stay readable, but halves of characters, such as names of files that aren't UTF-8 hold, are
+    written as escapes.
+    """
+    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def from_json(text: str, source: str) -> Description:

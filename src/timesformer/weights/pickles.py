@@ -52,7 +52,9 @@ def read(path: Path) -> Any:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # damaged pickles hold odd escapes, which Python deprecates
             _inspect(file, path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+            file.seek(0)
+            # the open file, since torch takes a path that ends in .safetensors for something else
+            return torch.load(file, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
     except Exception as error:  # a damaged pickle can raise anything at all, and all of it means the same

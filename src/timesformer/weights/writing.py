@@ -89,7 +89,7 @@ def _write_hugging_face(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]
         ("config.json", _hugging_face_config(checkpoint)),
         ("preprocessor_config.json", _preprocessor(checkpoint.clip)),
     ):
-        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / name).write_text(metadata.dumps(content, indent=2) + "\n", encoding="utf-8")
     clip = checkpoint.clip
     notes = [
         f"transformers' pipeline takes the video's first {clip.frames} frames; this model wants {card.sampling(clip)}"
