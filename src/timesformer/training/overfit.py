@@ -81,6 +81,8 @@ class _Check:
         torch.manual_seed(config.engine.seed)
         started = loading.start(config.init, plain, outputs=outputs, key=config.key) if config.init else None
         self.model = started.model if started else TimeSformer(plain)
+        for text in started.report.brief() if started and started.report else ():
+            display.say(f"- {config.init}: {text}")
         if started:
             loss.change_units(self.model.head, started.units, outputs.units)
         optimiser.freeze(self.model, config.freeze, blocks=config.frozen_blocks)

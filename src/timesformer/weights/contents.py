@@ -14,7 +14,7 @@ from timesformer.weights.report import WeightsError
 PATTERNS: dict[Layout, tuple[str, str]] = {
     "huggingface": (
         "timesformer.",
-        r"encoder\.layer\.\d{1,18}\.(?:attention\.attention|temporal_|layernorm_)",
+        r"encoder\.layer\.\d{1,18}\.(?:attention\.attention\.qkv|temporal_)",
     ),
     "mmaction2": ("backbone.", r"transformer_layers\.layers\.\d{1,18}\."),
     "official": ("", r"blocks\.\d{1,18}\.(?:norm[12]|attn|mlp|temporal_norm1|temporal_attn|temporal_fc)\."),
@@ -185,6 +185,11 @@ def _nothing(content: dict[Any, Any], source: str) -> str:
         return (
             f"{source} has tensor names of no known layout ({few}{under}): they are timesformer's own without their "
             "description; load the .safetensors file of that training, or save one with timesformer.save."
+        )
+    if any(re.search(r"(?:layer|layers)\.\d+\.attention\.(?:attention\.query|q_proj)\.", name) for name in names):
+        return (
+            f"{source} has tensor names of no known layout ({few}{under}): an image model of transformers, whose names "
+            "are not read; take timm's copy of the same weights."
         )
     return (
         f"{source} has tensor names of no known layout ({few}{under}); known are timesformer's own files, official "
