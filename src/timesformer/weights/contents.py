@@ -91,6 +91,14 @@ def inside(content: dict[Any, Any], keys: Iterable[str]) -> dict[Any, Any]:
     return dict(dict.items(found))
 
 
+def beside(content: dict[Any, Any], keys: tuple[str, ...]) -> dict[Any, Any]:
+    """What lies beside the dicts on the way down the keys, the nearest first."""
+    found: dict[Any, Any] = {}
+    for depth, key in enumerate(keys):
+        found |= {name: value for name, value in inside(content, keys[:depth]).items() if str(name) != key}
+    return found
+
+
 def is_tensor(value: object) -> bool:
     """Whether something is a plain tensor in memory."""
     return isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"

@@ -103,8 +103,8 @@ def _open_pickle(path: Path, key: str, *, part: bool) -> Raw:
     held = None if part else contents.choose(content, str(path), key)
     tensors, dropped = contents.tensors_of(contents.inside(content, held.keys if held else ()))
     check_size(tensors, path.stat().st_size, path)
-    others = {name: value for name, value in dict.items(content) if held and held.keys and str(name) != held.keys[0]}
-    return Raw(path, "pickle", tensors, dropped=dropped, held=held, beside=others)
+    beside = contents.beside(content, held.keys) if held else {}
+    return Raw(path, "pickle", tensors, dropped=dropped, held=held, beside=beside)
 
 
 def check_size(tensors: Mapping[str, Tensor], size: int, path: Path) -> None:

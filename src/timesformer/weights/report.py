@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from timesformer.plain import printable
 
+FEW = 5
+"""Names that a short account lists."""
+
 
 class WeightsError(ValueError):
     """Weights that can't be read, understood or written: the message says the value, the rule and the remedy.
@@ -63,8 +66,10 @@ class LoadReport:
         return (*self.fresh, *self.zero)
 
     def brief(self) -> list[str]:
-        """What whoever uses the weights should see: the head's fate, what was resized, and all that was assumed."""
+        """What whoever uses the weights should see: the head's fate, what was left out or resized, what was assumed."""
         text = [f"head {self.head}"] if self.head else []
+        if left := fold(self.extra):
+            text.append(f"left out: {', '.join(left[:FEW])}" + (f" and {len(left) - FEW} more" if left[FEW:] else ""))
         return list(map(printable, (*text, *(change.line for change in self.resized), *self.notes)))
 
     def lines(self) -> list[str]:
