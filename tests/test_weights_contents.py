@@ -265,3 +265,43 @@ def test_heads_that_the_file_states_stay(tmp_path: Path) -> None:
     assert load(tmp_path / "w", heads=4).model.config.heads == 4
     with pytest.raises(WeightsError, match="states 4 heads, not 2"):
         load(tmp_path / "w", heads=2)
+
+
+def test_a_timm_folder_that_states_heads_or_another_activation_is_believed(tmp_path: Path) -> None:
+    import json
+
+    save_file({name: value.contiguous() for name, value in vit().items()}, tmp_path / "model.safetensors")
+    stated = {"architecture": "vit_tiny_clip_quickgelu_32", "model_args": {"num_heads": 4}}
+    (tmp_path / "config.json").write_text(json.dumps(stated))
+    loaded = load(tmp_path)
+    assert loaded.model.config.heads == 4 and loaded.report is not None
+    assert any("GELU is computed here" in note for note in loaded.report.notes)
+    assert not any("heads not stated" in note for note in loaded.report.notes)
+    for heads in (0, -1, "4", None, 2.5, [4], True):
+        (tmp_path / "config.json").write_text(json.dumps({"model_args": {"num_heads": heads}}))
+        assert load(tmp_path).model.config.heads == 1
+
+
+def test_labels_from_a_file_may_name_outputs_but_not_swap_those_that_have_names(tmp_path: Path) -> None:
+    names = ["a", "b", "c", "d", "e"]
+    torch.save({"meta": {"CLASSES": names}, "state_dict": mmaction(random_model())}, tmp_path / "w.pth")
+    for lines, refused in (
+        (["a", "b", "c", "d", "e"], False),
+        (["A", "B", "other", "d", "e"], False),
+        (["b", "a", "c", "d", "e"], True),
+        (["x", "y", "z", "v", "c"], True),
+    ):
+        (tmp_path / "labels.txt").write_text("\n".join(lines))
+        if refused:
+            with pytest.raises(WeightsError, match="names its own outputs, and there it is another"):
+                load(tmp_path / "w.pth", labels=tmp_path / "labels.txt")
+        else:
+            assert load(tmp_path / "w.pth", labels=tmp_path / "labels.txt").labels == tuple(lines)
+
+
+def test_settings_beside_a_model_deep_in_a_file_are_found(tmp_path: Path) -> None:
+    cfg = KINETICS_CFG.format(attention="space_only")
+    names = under("module.model.", official(random_model(IMAGE)))
+    torch.save({"run": {"weights": names, "cfg": cfg}, "epoch": 3}, tmp_path / "w")
+    loaded = load(tmp_path / "w")
+    assert (loaded.model.config.scheme, loaded.clip.rate) == ("space", 16)

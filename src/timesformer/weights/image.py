@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from timesformer.checks import fits
 from timesformer.weights.report import WeightsError
 
 
@@ -118,6 +119,21 @@ def remarks(tensors: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
     if any(name.startswith("norm_pre.") for name in tensors):
         notes.append("norm_pre, a LayerNorm before the blocks, is left out: features differ from the image model's")
     return tuple(notes)
+
+
+def timm_heads(config: Mapping[str, Any]) -> int | None:
+    """Attention heads that a timm folder's config.json states, where they are not those of its architecture."""
+    stated = config.get("model_args")
+    heads: Any = stated.get("num_heads") if isinstance(stated, dict) else None
+    return heads if fits(heads, int) and heads > 0 else None
+
+
+def timm_remarks(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a timm folder's config.json says of a model that is computed otherwise here."""
+    name = config.get("architecture")
+    if not isinstance(name, str) or "quickgelu" not in name:
+        return ()
+    return (f"architecture {name:.60}: GELU is computed here, so features differ from the image model's",)
 
 
 def timm_clip(config: Mapping[str, Any]) -> dict[str, Any]:

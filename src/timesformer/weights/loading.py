@@ -14,7 +14,7 @@ from timesformer.weights import runs, zoo
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.files import open_weights
 from timesformer.weights.fitting import POSITION_RULES, Resize, fit
-from timesformer.weights.outputs import Outputs
+from timesformer.weights.outputs import Outputs, rows
 from timesformer.weights.report import WeightsError
 from timesformer.weights.source import TITLES, Source, understand, without_guess
 
@@ -110,6 +110,12 @@ def _labels(path: str | Path, source: Source, classes: int) -> tuple[str, ...]:
     if len(names) != classes:
         raise WeightsError(
             f"{path} holds {len(names)} labels, but {source.name} has {classes} outputs; give one for each, in order."
+        )
+    moved = [place for place, row in enumerate(rows(source.labels, names)) if row not in (None, place)]
+    if moved:
+        raise WeightsError(
+            f"{path} has {names[moved[0]]!r:.60} at place {moved[0]}, but {source.name} names its own outputs, and "
+            "there it is another: leave the labels out, or put them in the weights' order."
         )
     return names
 

@@ -77,7 +77,8 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
     notes = raw.held.notes if raw.held else ()
     if is_image:
         tensors, distilled = image.without_distillation(tensors)
-        notes += distilled + image.remarks(tensors, str(raw.path))
+        notes += distilled + image.remarks(tensors, str(raw.path)) + image.timm_remarks(raw.config)
+        stated_heads = stated_heads or image.timm_heads(raw.config)
     stated = Settings(heads=stated_heads, clip=image.timm_clip(raw.config)) if is_image else signs.stated(raw, layout)
     scheme = stated.scheme or convert.infer_scheme(tensors, layout)
     depth = _depth(tensors, layout, str(raw.path))
