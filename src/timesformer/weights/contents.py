@@ -120,7 +120,7 @@ def plain(tensors: Mapping[str, Tensor], held: Held, source: str) -> tuple[dict[
     short = {name: INSERTED.sub("", name) for name in tensors}
     mine = {name: text.removeprefix(held.prefix) for name, text in short.items() if text.startswith(held.prefix)}
     if any(ADAPTER.search(name) for name in mine):
-        raise WeightsError(adapter(source))
+        raise WeightsError(adapter(source, unmerged=True))
     bare = not any(start.match(text) for text in mine.values())
     own = {f"{trunk}{text}" if bare else text: name for name, text in mine.items()}
     if len(own) < len(mine):
@@ -128,11 +128,13 @@ def plain(tensors: Mapping[str, Tensor], held: Held, source: str) -> tuple[dict[
     return {text: tensors[name] for text, name in own.items()}, own
 
 
-def adapter(source: str, base: str = "") -> str:
-    """What to say of an adapter: it is no model, and how it becomes one."""
+def adapter(source: str, base: str = "", *, unmerged: bool = False) -> str:
+    """What to say of an adapter, alone or ``unmerged`` in a model: it is no model yet, and how it becomes one."""
+    what = f"it holds only what is added to a model{f', {base:.80},' if base else ''} and not the model"
+    if unmerged:
+        what = "its numbers lie beside those of the model, not in them"
     return (
-        f"{source} is a peft adapter: it holds only what is added to a model{f', {base:.80},' if base else ''} and not "
-        "the model. Merge it where it was made: merged = PeftModel.from_pretrained(base_model, ADAPTER_FOLDER)"
+        f"{source} is a peft adapter: {what}. Merge it where it was made: merged = PeftModel.from_pretrained(base_model, ADAPTER_FOLDER)"
         ".merge_and_unload(), then merged.save_pretrained(FOLDER) or torch.save(merged.state_dict(), FILE), and load "
         "that."
     )
