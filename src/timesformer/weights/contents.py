@@ -134,9 +134,9 @@ def adapter(source: str, base: str = "", *, unmerged: bool = False) -> str:
     if unmerged:
         what = "its numbers lie beside those of the model, not in them"
     return (
-        f"{source} is a peft adapter: {what}. Merge it where it was made: merged = PeftModel.from_pretrained(base_model, ADAPTER_FOLDER)"
-        ".merge_and_unload(), then merged.save_pretrained(FOLDER) or torch.save(merged.state_dict(), FILE), and load "
-        "that."
+        f"{source} is a peft adapter: {what}. Merge it where it was made: merged = "
+        "PeftModel.from_pretrained(base_model, ADAPTER_FOLDER).merge_and_unload(), then merged.save_pretrained(FOLDER) "
+        "or torch.save(merged.state_dict(), FILE), and load that."
     )
 
 
