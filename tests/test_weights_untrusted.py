@@ -165,3 +165,26 @@ def test_deeply_nested_json_is_refused(tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(WeightsError, match=r"config\.json"):
             load(tmp_path)
+
+
+def test_dicts_that_hide_their_methods_and_hold_themselves_are_read_as_plain_ones(tmp_path: Path) -> None:
+    from collections import OrderedDict
+
+    from tests.made_weights import mmaction
+
+    def hidden(**entries: Any) -> Any:
+        made: Any = OrderedDict(entries)
+        for name in ("get", "keys", "values", "update"):
+            setattr(made, name, 3)
+        return made
+
+    meta = hidden(dataset_meta=hidden(classes=["a", "b", "c", "d", "e"]))
+    content = hidden(meta=meta, state_dict=hidden(**mmaction(random_model())))
+    content["itself"] = [content, content]
+    torch.save(content, tmp_path / "w.pth")
+    assert load(tmp_path / "w.pth").labels == ("a", "b", "c", "d", "e")
+    many: Any = {"a": torch.ones(1)}
+    for _ in range(60):  # 2 ** 60 of them, if each were looked at
+        many = {"a": many, "b": many}
+    torch.save({"state_dict": official(random_model()), "many": many}, tmp_path / "many.pth")
+    assert load(tmp_path / "many.pth").model.config.frames == SMALL.frames

@@ -54,7 +54,7 @@ def read(path: Path) -> Any:
             _inspect(file, path)
             file.seek(0)
             # the open file, since torch takes a path that ends in .safetensors for something else
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return _bare(torch.load(file, map_location="cpu", weights_only=True), {})
     except WeightsError:
         raise
     except Exception as error:  # a damaged pickle can raise anything at all, and all of it means the same
@@ -62,6 +62,29 @@ def read(path: Path) -> Any:
         raise WeightsError(
             f"{path} is not a whole PyTorch weights file ({type(error).__name__}: {first:.120}); get the file again."
         ) from error
+
+
+def _bare(value: Any, seen: dict[int, Any]) -> Any:
+    """The same with plain dicts and lists: a pickle can give those of other kinds attributes that hide their methods.
+
+    What lies at several places stays one thing, or a small file could grow without end.
+    """
+    if not isinstance(value, dict | list | tuple) or isinstance(value, torch.Size):
+        return value
+    if id(value) in seen:
+        return seen[id(value)]
+    if isinstance(value, dict):
+        made: Any = {}
+        seen[id(value)] = made
+        made.update((key, _bare(item, seen)) for key, item in dict.items(value))
+    elif isinstance(value, list):
+        made = []
+        seen[id(value)] = made
+        made.extend(_bare(item, seen) for item in list.__iter__(value))
+    else:
+        made = tuple(_bare(item, seen) for item in tuple.__iter__(value))
+        seen[id(value)] = made
+    return made
 
 
 def _inspect(file: BinaryIO, path: Path) -> None:
