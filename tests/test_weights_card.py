@@ -180,3 +180,16 @@ def test_descriptions_that_claim_what_no_machine_can_do_are_refused_when_loaded(
         write_tensors(tensors, tmp_path / "bad", {KEY: text})
         with pytest.raises(WeightsError):
             load(tmp_path / "bad")
+
+
+def test_a_converted_folder_has_the_card_unless_somebody_wrote_one(tmp_path: Path) -> None:
+    from timesformer.weights.writing import write
+
+    for labels in (HOSTILE, ("a", "b", "c", "d", "e")):
+        made = Checkpoint(random_model(), CLIPS["segments"], labels)
+        write(made, tmp_path, to="huggingface")
+        text = (tmp_path / "README.md").read_text(encoding="utf-8")
+        assert card.snippet(made) in text and ", ".join(map(card.shown, labels)) in text
+    (tmp_path / "README.md").write_text("mine")
+    write(made, tmp_path, to="huggingface")
+    assert (tmp_path / "README.md").read_text() == "mine"

@@ -10,6 +10,8 @@ from timesformer.weights.checkpoint import Checkpoint
 KINDS = {"classes": "classes", "multilabel": "labels, any number per video", "regression": "numbers"}
 MARKUP = re.compile(r"[\\`*<>\[\]#~|&$@!{}]|(?<!\w)_|_(?!\w)")
 """What HTML, Markdown and the hub's own extensions make something of."""
+HEADER = "---\nlibrary_name: transformers\ntags:\n- timesformer\n- video\n---\n\n"
+MARK = "<!-- written by timesformer: replaced when the folder is written again -->"
 OURS = """```python
 import timesformer
 

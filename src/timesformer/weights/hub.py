@@ -47,7 +47,7 @@ class HubCheckpoint(ModelHubMixin):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         if not self._native:
-            writing.write(self.checkpoint, save_directory, to="huggingface")
+            writing.write_folder(self.checkpoint, save_directory)
             return
         save(self.checkpoint, save_directory / "model.safetensors")
         shown = {settings.DESCRIPTION: json.loads(metadata.to_json(describe(self.checkpoint)))}

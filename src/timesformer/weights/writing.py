@@ -27,14 +27,16 @@ PROBLEMS: dict[Task, str] = {
 def write(checkpoint: Checkpoint, out: str | Path, *, to: Target = "native") -> tuple[str, ...]:
     """Write a checkpoint in a layout; ``load`` gives back the same tensors, clip settings and labels, bit for bit.
 
-    "native": one safetensors file. "huggingface": a folder for ``TimesformerForVideoClassification`` and
+    "native": one safetensors file. "huggingface": a folder with its card for ``TimesformerForVideoClassification`` and
     ``pipeline("video-classification")``. "official": a .pyth with ``model_state`` and ``cfg``.
     Returns what the layout's own readers must know beyond it. Raises :class:`WeightsError` for a model that the layout
     can't express.
     """
     choice("to", to, get_args(Target))
     if to == "huggingface":
-        return _write_hugging_face(checkpoint, Path(out))
+        notes = write_folder(checkpoint, Path(out))
+        _write_card(checkpoint, Path(out) / "README.md")
+        return notes
     if to == "official":
         return _write_official(checkpoint, Path(out))
     checkpoints.save(checkpoint, out)
@@ -78,8 +80,14 @@ def _attention(config: ModelConfig) -> str:
     return next(name for name, scheme in settings.ATTENTION.items() if scheme == config.scheme)
 
 
-def _write_hugging_face(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
-    """config.json, preprocessor_config.json and model.safetensors."""
+def _write_card(checkpoint: Checkpoint, path: Path) -> None:
+    """A model card, unless there is one that somebody else wrote."""
+    if not path.exists() or card.MARK in path.read_text(encoding="utf-8", errors="replace"):
+        path.write_text(f"{card.HEADER}{card.text(checkpoint, transformers=True)}\n{card.MARK}\n", encoding="utf-8")
+
+
+def write_folder(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
+    """config.json, preprocessor_config.json and model.safetensors; what transformers must know beyond them."""
     _refuse(checkpoint, "huggingface")
     if folder.exists() and not folder.is_dir():
         raise WeightsError(f"{folder} is a file; name a folder to write config.json and weights into.")
