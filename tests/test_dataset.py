@@ -211,9 +211,24 @@ def test_memory_that_runs_out_leaves_one_video_out(data: Manifest, monkeypatch: 
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
         return whole(path, numbers, **options)  # type: ignore[arg-type]
 
-    whole = reader.read
-    monkeypatch.setattr(reader, "read", read)
+    whole = reader.read_noted
+    monkeypatch.setattr(reader, "read_noted", read)
     for cache in (False, True):
         named = [video for batch in batches(data, made_trainings.config(), cache=cache) for video in batch.broken]
         assert [video.key for video in named] == [data.of("train")[3].key] * 2
         assert "takes more memory than there is" in named[0].reason
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_damaged_video_is_named_each_time_however_well_it_is_known(
+    tmp_path: Path, cached: bool, data: Manifest
+) -> None:
+    path = wipe(made_videos.write(tmp_path / "v.mp4", frames=40, gop=10), packet=0)
+    item = replace(data.of("train")[0], path=path, start=None, end=None)
+    config = made_trainings.config()
+    reader.info(path)  # as a look over the data does before a training
+    clips = TrainingClips(data, [item], config, cache=dataset.decode_all([item], config) if cached else None)
+    for repeat in range(3):
+        sample = clips[(0, repeat, 0)]
+        assert isinstance(sample, Sample)
+        assert "1 parts do not decode" in sample.damage and "numbered without them" in sample.damage

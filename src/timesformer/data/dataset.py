@@ -19,7 +19,7 @@ from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.video import augment, memory, reader, sampling, tars
 from timesformer.video.reader import VideoError
-from timesformer.video.views import frame_range, noting_damage
+from timesformer.video.views import frame_range
 
 Place = tuple[int, int, int]
 """Epoch, repeat within the epoch, and position in the list of items."""
@@ -152,13 +152,12 @@ class TrainingClips(Dataset[Sample | Broken]):
         generator = torch.Generator().manual_seed(mixed(self.config.engine.seed, epoch, repeat, position))
         key = self.items[position].key
         try:
-            with noting_damage() as notes, memory.named(self.items[position].path):
+            with memory.named(self.items[position].path):
                 frames, damage = self._frames(position, generator)
                 clip = augment.training_clip(frames, self.config.clip, self.config.augment, generator=generator)
         except VideoError as error:
             return Broken(key, error.reason)
-        path = f"{self.items[position].path}: "
-        return Sample(key, clip, self.targets[position], "; ".join(note.removeprefix(path) for note in notes) or damage)
+        return Sample(key, clip, self.targets[position], damage)
 
     def batch(self, samples: Sequence[Sample | Broken]) -> Batch:
         """What came of the places of a batch, put together."""
@@ -173,7 +172,7 @@ class TrainingClips(Dataset[Sample | Broken]):
         )
 
     def _frames(self, position: int, generator: torch.Generator) -> tuple[Tensor, str]:
-        """Frames of a random clip, uint8 (t, c, h, w), and the damage that is known without reading them."""
+        """Frames of a random clip, uint8 (t, c, h, w), and what of them or of the file does not decode."""
         clip = self.config.clip
         item = self.items[position]
         if self.cache is not None:
@@ -188,7 +187,8 @@ class TrainingClips(Dataset[Sample | Broken]):
         side = short_side(self.config, (info.height, info.width))
         if side is None:
             memory.check_frames(item.path, len(numbers), (info.height, info.width))
-        return reader.read(item.path, numbers, short_side=side), ""
+        read = reader.read_noted(item.path, numbers, short_side=side)
+        return read.pixels, "; ".join(read.notes)
 
 
 def batches(
@@ -232,30 +232,20 @@ def decode_all(
             found = frame_range(info, item.start, item.end)
             side = short_side(config, (info.height, info.width))
             with memory.named(item.path):
-                frames = reader.read(item.path, range(found.first, found.first + found.frames), short_side=side)
-            return Video(frames, found.fps, times=found.times)
+                read = reader.read_noted(item.path, range(found.first, found.first + found.frames), short_side=side)
+            return Video(read.pixels, found.fps, "; ".join(read.notes), found.times)
         except VideoError as error:
             return Broken(item.key, error.reason)
 
     decoded: list[Video | Broken] = []
-    # Warnings are caught here because the way they are caught is shared by all threads
-    with noting_damage() as notes, ThreadPoolExecutor(machine.cores()) as threads:
+    with ThreadPoolExecutor(machine.cores()) as threads:
         try:
             for video in threads.map(one, items):
                 decoded.append(video)
                 progress()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
-    damaged = {
-        position: note.removeprefix(f"{item.path}: ")
-        for note in notes
-        for position, item in enumerate(items)
-        if note.startswith(f"{item.path}: ") and isinstance(decoded[position], Video)
-    }
-    return [
-        replace(video, damage=damaged[position]) if isinstance(video, Video) and position in damaged else video
-        for position, video in enumerate(decoded)
-    ]
+    return decoded
 
 
 def fingerprint(manifest: Manifest, items: Sequence[Item]) -> str:

@@ -19,7 +19,7 @@ from timesformer.data.manifest import Manifest, write
 from timesformer.data.processes import Lost, each
 from timesformer.video import reader, writer
 from timesformer.video.reader import VideoError
-from timesformer.video.views import noting_damage, stretch
+from timesformer.video.views import stretch
 
 MARKER = "prepare.json"
 TABLE = "labels.csv"
@@ -141,33 +141,36 @@ def _claim(out: Path, manifest: Manifest, settings: Settings) -> None:
 def _make(work: _Work, *, settings: Settings) -> tuple[str, str]:
     """Write one clip; return why it failed and how it is damaged, both empty where all is well."""
     item = work.item
+    damage: dict[str, None] = {}
     try:
-        with noting_damage() as damage:
-            info = reader.info(item.path)
-            first, count = stretch(info, item.start, item.end)
-            times = [time - info.times[first] for time in info.times[first : first + count]]
-            short = min(info.height, info.width)
-            if short < 2:
-                raise VideoError(item.path, f"is {short} pixel high or wide; H.264 needs 2")
-            options = {
-                "preset": "veryfast",
-                "crf": str(settings.crf),
-                "g": str(settings.key_distance),
-                "sc_threshold": "0",  # key frames at cuts would make the distances uneven
-                "bf": "0",  # frames that need later ones delay every seek
-            }
-            scale = min(settings.short_side / short, 1)
-            held = max(_AT_ONCE // int(3 * info.height * info.width * scale**2 + 1), 1)
-            parts = _parts(item.path, range(first, first + count), held=held, short_side=settings.short_side)
-            writer.write(work.target, parts, times=times, fps=info.fps, options=options)
+        info = reader.info(item.path)
+        first, count = stretch(info, item.start, item.end)
+        times = [time - info.times[first] for time in info.times[first : first + count]]
+        short = min(info.height, info.width)
+        if short < 2:
+            raise VideoError(item.path, f"is {short} pixel high or wide; H.264 needs 2")
+        options = {
+            "preset": "veryfast",
+            "crf": str(settings.crf),
+            "g": str(settings.key_distance),
+            "sc_threshold": "0",  # key frames at cuts would make the distances uneven
+            "bf": "0",  # frames that need later ones delay every seek
+        }
+        scale = min(settings.short_side / short, 1)
+        held = max(_AT_ONCE // int(3 * info.height * info.width * scale**2 + 1), 1)
+        parts = _parts(item.path, range(first, first + count), damage, held=held, short_side=settings.short_side)
+        writer.write(work.target, parts, times=times, fps=info.fps, options=options)
     except VideoError as error:
         return error.reason, ""
-    return "", "; ".join(note.removeprefix(f"{item.path}: ") for note in damage)
+    return "", "; ".join(damage)
 
 
-def _parts(path: Path, numbers: range, *, held: int, short_side: int) -> Iterator[Tensor]:
+def _parts(path: Path, numbers: range, damage: dict[str, None], *, held: int, short_side: int) -> Iterator[Tensor]:
+    """The frames in portions; what is wrong with them is put into ``damage``."""
     for start in range(0, len(numbers), held):
-        yield reader.read(path, numbers[start : start + held], short_side=short_side)
+        read = reader.read_noted(path, numbers[start : start + held], short_side=short_side)
+        damage |= dict.fromkeys(read.notes)
+        yield read.pixels
 
 
 def _write_table(manifest: Manifest, works: Sequence[_Work], table: Path, failed: Sequence[Broken]) -> None:

@@ -13,8 +13,9 @@ from timesformer.data.manifest import Manifest
 from timesformer.model.transformer import TimeSformer
 from timesformer.training import adapters, arithmetic, loss, optimiser
 from timesformer.training.display import Display
+from timesformer.video import reader
 from timesformer.video.reader import VideoError
-from timesformer.video.views import noting_damage, read_views
+from timesformer.video.views import planned, portions
 from timesformer.weights import loading
 from timesformer.weights.outputs import Outputs
 
@@ -145,10 +146,11 @@ def _read(manifest: Manifest, config: TrainConfig, count: int) -> tuple[list[Ite
         if len(items) == count:
             break
         try:
-            with noting_damage() as notes:
-                clips.append(read_views(item.path, config.clip, start=item.start, end=item.end))
+            numbers = planned(reader.info(item.path), config.clip, start=item.start, end=item.end)
+            seen = list(portions(item.path, numbers, config.clip))
+            clips += [portion.views for portion in seen]
             items.append(item)
-            damaged += [item.key] if notes else []
+            damaged += [item.key] if any(portion.notes for portion in seen) else []
         except VideoError as error:
             broken.append(f"{item.key} ({error.reason})")
     if not items:
