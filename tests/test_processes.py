@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,6 +162,35 @@ def test_sharded_drop_path_mixing_and_workers_resume_bit_for_bit_or_nearly(data:
     together(train_as_rank, 2, data.source, settings, tmp_path / "run", {0: {("validating", 1): signal.SIGTERM}})
     together(train_as_rank, 2, data.source, settings, tmp_path / "run", {})
     assert_alike(tmp_path / "run", tmp_path / "whole", 1e-6)
+
+
+@pytest.mark.parametrize("cache", ["off", "on"])
+def test_processes_with_unequal_numbers_of_validation_batches_all_finish(
+    data: Manifest, tmp_path: Path, cache: str
+) -> None:
+    settings = made_trainings.config(optim={"epochs": 1}, engine={"crops": 3, "cache": cache})
+    count = len(data.of("val"))
+    (tmp_path / "data").mkdir()
+    for item in data.of("all"):
+        copy = tmp_path / "data" / item.path.relative_to(data.source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(item.path, copy)
+        if item.split == "val" and count % 4 != 1:  # 2 videos make a batch of three crops each: 5 are 2 batches and 1
+            shutil.copy(item.path, copy.with_name(f"again{count}{copy.suffix}"))
+            count += 1
+    table = made_trainings.table(tmp_path / "data")
+    assert len(table.of("val")) % 4 == 1
+    together(train_as_rank, 2, table.source, settings, tmp_path / "run", {}, seconds=100)
+    assert (tmp_path / "run" / "final.safetensors").exists()
+
+
+@pytest.mark.parametrize("what", ["validating", "decoding"])
+def test_a_signal_that_one_process_hears_stops_all(data: Manifest, tmp_path: Path, what: str) -> None:
+    settings = made_trainings.config(optim={"epochs": 2}, engine={"cache": "on"})
+    together(train_as_rank, 2, data.source, settings, tmp_path / "run", {1: {(what, 1): signal.SIGTERM}}, seconds=100)
+    assert not (tmp_path / "run" / "final.safetensors").exists()
+    together(train_as_rank, 2, data.source, settings, tmp_path / "run", {}, seconds=100)
+    assert (tmp_path / "run" / "final.safetensors").exists()
 
 
 def test_videos_that_only_one_process_finds_broken_are_known_to_all(tmp_path: Path) -> None:

@@ -26,7 +26,11 @@ NOTES = 8
 
 
 class InterruptedScoringError(RuntimeError):
-    """Another of the processes that score videos together came to an end early."""
+    """Another of the processes that score videos together came to an end early; ``kind`` is the name of its error."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,8 @@ class _Found:
     damaged: dict[int, dict[str, None]] = field(default_factory=dict)
     """Every note on a video, once."""
     notes: tuple[str, ...] = ()
-    trouble: str = ""
-    """Why this process did not come to the end."""
+    trouble: tuple[str, str] | None = None
+    """Why this process did not come to the end: what the error says, and its name."""
 
 
 def score_videos(
@@ -126,7 +130,7 @@ def score_videos(
     except Exception as error:
         if processes == 1:
             raise
-        found.trouble = str(error) or type(error).__name__
+        found.trouble = str(error) or type(error).__name__, type(error).__name__
         _exchanged(found, processes)
         raise
     finally:
@@ -216,7 +220,8 @@ def _gathered(items: Sequence[Item], everything: Sequence[_Found]) -> Scores:
     """Everything that all processes found, in the order of the items."""
     for rank, each in enumerate(everything):
         if each.trouble:
-            raise InterruptedScoringError(f"process {rank} ended the scoring: {each.trouble}")
+            said, kind = each.trouble
+            raise InterruptedScoringError(f"process {rank} ended the scoring: {said}", kind)
     rows = {number: row for each in everything for number, row in each.rows.items()}
     failed = {number: reason for each in everything for number, reason in each.failed.items()}
     damaged = {number: _briefly(list(notes)) for each in everything for number, notes in each.damaged.items()}

@@ -4,14 +4,15 @@ import itertools
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from timesformer.config import ConfigError, TrainConfig
 from timesformer.data import dataset
-from timesformer.data.dataset import Batch, Broken, TrainingClips
-from timesformer.data.items import DataError, Item, some
+from timesformer.data.dataset import Batch, Broken, TrainingClips, Video
+from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.training import (
     adapters,
@@ -99,8 +100,9 @@ def train(
             try:
                 clips = _clips(manifest, config, world=world, run=run, display=display, caught=caught)
             except Stopped:
-                display.say(f"{signal.Signals(caught[0]).name}: stopped before the first step")
-                return Outcome(run, (), (), caught[0], session.measure(config))
+                stopped = next(iter(caught), signal.SIGTERM)
+                display.say(f"{signal.Signals(stopped).name}: stopped before the first step")
+                return Outcome(run, (), (), stopped, session.measure(config))
             current, state = session.begin(manifest, config, world=world, run=run, display=display, resume=resume)
             board.begin(done=state.done, rows=state.rows)
             stopped = 0
@@ -159,7 +161,7 @@ def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]
             raise session.not_a_number(f"the loss of step {state.done}")
         if spoiled:
             saving.share_found(current, state)
-            _check_broken(state.found, clips.items, config)
+            saving.check_broken(state.found, clips.items, config)
         if stop:
             raise Stopped
         if ended or due:
@@ -180,18 +182,18 @@ def _end_epoch(current: Session, state: State, per_epoch: int, caught: list[int]
     """Validate, keep what is best, and write and say how it went; Stopped leaves the state as it was."""
     config, world, display = current.config, current.world, current.display
 
-    def progress(done: int) -> None:
+    def progress(done: int) -> None:  # of this process alone: others have other numbers of batches
         display.reach(done)
-        if world.agree(bool(caught))[0]:
+        if caught:
             raise Stopped
 
     saving.share_found(current, state)
-    _check_broken(state.found, current.manifest.of("train"), config)
+    saving.check_broken(state.found, current.manifest.of("train"), config)
     display.begin("validating", math.ceil(len(current.validation) / world.size))
     model = session.snapshot(current, state)
     measures, failed = session.validate(current, model, progress=progress)
     state.found |= failed
-    _check_broken(state.found, current.validation, config)
+    saving.check_broken(state.found, current.validation, config)
     state.rows.append(_training_row(current, state, per_epoch) | measures)
     state.loss, state.clips, state.seconds, state.waited = 0.0, 0, 0.0, 0.0
     state.rows[-1]["best"] = float(session.better(config, state.rows) and saving.keep_best(current, model))
@@ -232,14 +234,18 @@ def _clips(
         display.advance()
 
     display.begin("decoding", len(items))
-    decoded = dataset.decode_all(items, config, progress=progress)
+    decoded: list[Video | Broken] = []
+    with suppress(Stopped):
+        decoded = dataset.decode_all(items, config, progress=progress)
+    if world.agree(bool(caught))[0]:
+        raise Stopped
     broken = {video.key: video.reason for video in decoded if isinstance(video, Broken)}
     if world.first:
         try:
             run.write_broken(broken, {})
         except SaveError as error:
             display.warn(str(error))
-    _check_broken(broken, items, config)
+    saving.check_broken(broken, items, config)
     return TrainingClips(manifest, items, config, cache=decoded)
 
 
@@ -283,16 +289,3 @@ def _check(manifest: Manifest, config: TrainConfig, world: World) -> None:
             f"batch {config.optim.batch} is not divisible by {world.size} processes x {config.optim.accumulate} "
             f"accumulated parts; choose a multiple of {parts}."
         )
-
-
-def _check_broken(found: dict[str, str], items: Sequence[Item], config: TrainConfig) -> None:
-    """Raise DataError where more of the items than the allowed share are among the videos found broken."""
-    broken = [f"{item.key} ({found[item.key]})" for item in items if item.key in found]
-    share = config.engine.broken_share
-    if len(broken) > share * len(items):
-        raise DataError(
-            f"{len(broken)} of {len(items)} {items[0].split} videos are broken, more than the allowed share of "
-            f"{share:g}: {some(broken)}; mend or remove them, or raise --engine.broken-share."
-        )
-    if len(broken) == len(items):
-        raise DataError(f"all {len(items)} {items[0].split} videos are broken: {some(broken)}; mend them.")

@@ -1,10 +1,12 @@
 """What a training writes as it goes: checkpoints, the state to go on from, measures, and which videos were broken."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from timesformer.data.items import counted, some
+from timesformer.config import TrainConfig
+from timesformer.data.items import DataError, Item, counted, some
 from timesformer.model.transformer import TimeSformer
 from timesformer.training import processes, sharded
 from timesformer.training.runfolder import Saved, SaveError, State
@@ -106,3 +108,16 @@ def report(session: Session, state: State) -> None:
                 names = some([f"{key} ({reason})" for key, reason in found.items()])
                 text = f"{fate}: {counted(len(found), f'{name} video')}: {names}; see {session.run.broken.name}."
                 session.display.warn(text)
+
+
+def check_broken(found: dict[str, str], items: Sequence[Item], config: TrainConfig) -> None:
+    """Raise DataError where more of the items than the allowed share are among the videos found broken."""
+    broken = [f"{item.key} ({found[item.key]})" for item in items if item.key in found]
+    share = config.engine.broken_share
+    if len(broken) > share * len(items):
+        raise DataError(
+            f"{len(broken)} of {len(items)} {items[0].split} videos are broken, more than the allowed share of "
+            f"{share:g}: {some(broken)}; mend or remove them, or raise --engine.broken-share."
+        )
+    if len(broken) == len(items):
+        raise DataError(f"all {len(items)} {items[0].split} videos are broken: {some(broken)}; mend them.")

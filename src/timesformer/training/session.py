@@ -12,13 +12,14 @@ from timesformer.data import dataset
 from timesformer.data.dataset import Batch
 from timesformer.data.items import DataError, Item
 from timesformer.data.manifest import Manifest
-from timesformer.evaluation import Scoring
 from timesformer.metrics import Multilabel, Regression
 from timesformer.model.transformer import TimeSformer
+from timesformer.scoring import InterruptedScoringError, Scoring, score_videos
 from timesformer.training import adapters, arithmetic, loss, optimiser, processes, resuming, sharded
 from timesformer.training.display import Display
 from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, Saved, State
+from timesformer.training.stopping import Stopped
 from timesformer.video import augment
 from timesformer.weights import loading
 from timesformer.weights.metadata import Units
@@ -212,9 +213,16 @@ def validate(
         precision=arithmetic.HALF.get(engine.precision),
         workers=engine.workers,
     )
-    scores = evaluation.score_videos(
-        model, session.validation, config.clip, scoring, task=config.task, units=session.units, progress=progress
-    )
+    try:
+        scores = score_videos(
+            model, session.validation, config.clip, scoring, task=config.task, units=session.units, progress=progress
+        )
+    except InterruptedScoringError as error:
+        if error.kind == Stopped.__name__:
+            raise Stopped from None
+        raise
+    for note in scores.notes:
+        session.display.warn(note)
     if not scores.scores.isfinite().all():
         raise not_a_number("the model's answer")
     numbers, failed = evaluation.measure(scores, session.manifest), dict(scores.failed)
