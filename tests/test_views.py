@@ -69,7 +69,9 @@ def test_many_large_clips_are_read_in_portions_without_changing_a_pixel(
     read = reader.read_noted
     monkeypatch.setattr(reader, "read_noted", lambda path, numbers: asked.append(len(numbers)) or read(path, numbers))
     clip = 3 * 4 * 4 * 3 * 64 * 64
-    for most, sizes, frames in ((2**30, [15], 18), (2 * clip, [6, 6, 3], 2), (1, [3] * 5, 1)):
+    # at most as many decoded frames at once as fit into the bytes of a portion
+    cases = ((2**30, [15], 18), (2 * clip, [6, 6, 3], 8), (3 * 3 * 48 * 64, [3] * 5, 3), (1, [3] * 5, 1))
+    for most, sizes, frames in cases:
         asked.clear()
         parts = list(portions(path, numbers, CLIP, crops=3, most=most))
         assert torch.equal(torch.cat([part.views for part in parts]), whole)
