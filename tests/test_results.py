@@ -165,6 +165,8 @@ def test_weights_and_videos_named_the_other_way_round_are_recognised(
     (tmp_path / "list.csv").write_text("path,label\n")
     assert "weights come first" in command(capsys, "evaluate", tmp_path / "list.csv", PUBLISHED[0].name, code=2)
     assert "is a video, not weights" in command(capsys, "predict", video, video, code=2)
+    with pytest.raises(timesformer.WeightsError, match="is a video, not weights"):
+        timesformer.Predictor(video)
 
 
 def test_a_run_s_folder_stands_for_its_best_checkpoint(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from timesformer.data.files import is_video_name
 from timesformer.weights.report import WeightsError
 
 CHECKPOINTS = ("best.safetensors", "final.safetensors")
@@ -21,8 +22,10 @@ def is_run(folder: Path) -> bool:
 def checkpoint_of(path: Path) -> Path:
     """The best checkpoint of a run's folder, or else its last; any other path as it is.
 
-    Raises :class:`WeightsError` for a run without a checkpoint.
+    Raises :class:`WeightsError` for a run without a checkpoint, and for a video.
     """
+    if path.is_file() and is_video_name(path.name):
+        raise WeightsError(f"{path} is a video, not weights; weights are named first, then the videos to look at.")
     if not is_run(path):
         return path
     found = next((path / name for name in CHECKPOINTS if (path / name).is_file()), None)
