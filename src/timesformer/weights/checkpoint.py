@@ -24,6 +24,8 @@ from timesformer.weights.report import LoadReport, WeightsError
 
 KEY = "timesformer"
 """Name of the entry in the file's metadata that holds the description."""
+LONGEST = 200
+"""Characters of a file's name that leave room for the ending of a partial one."""
 MOST_BLOCKS = 1000
 """Blocks of a model that is read; the deepest published vision transformers have fewer than a hundred."""
 
@@ -105,14 +107,15 @@ def whole(target: Path) -> Iterator[Path]:
     """A path to write to, put in place of the target on leaving; raises :class:`WeightsError` if it can't.
 
     It lies in a folder of its own beside the target, since safetensors makes a file of another name on its way. Both
-    have short names of their own: the target's may be as long as the file system allows.
+    have names that are short enough: the target's may be as long as the file system allows.
     """
     folder: Path | None = None
     try:
         if target.is_dir():
             raise WeightsError(f"{target} is a folder; name the file to write, such as {target / 'model.safetensors'}.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=target.parent))
+        named = target.name if target.name.isascii() and len(target.name) < LONGEST else "long"
+        folder = Path(tempfile.mkdtemp(prefix=f".{named}.", suffix=".partial", dir=target.parent))
         partial = folder / f"file{target.suffix if len(target.suffix) < 20 else ''}"
         partial.touch()
         rights = partial.stat().st_mode
