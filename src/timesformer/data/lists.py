@@ -68,12 +68,18 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg}); download the file again.") from error
+    except RecursionError:
+        raise DataError(
+            f"{path}: its brackets are nested too deeply for a list of videos; name another file."
+        ) from None
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{path} holds a number that can't be read ({error}); mend it.") from None
 
 
-def _entries(path: Path) -> list[tuple[str, dict[str, Any]]]:
+def entries(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """Entries of a JSON list, each after "file, entry n" for messages."""
-    entries = read_json(path)
-    numbered = [(f"{path}, entry {number}", entry) for number, entry in enumerate(entries, start=1)]
+    listed = read_json(path)
+    numbered = [(f"{path}, entry {number}", entry) for number, entry in enumerate(listed, start=1)]
     for where, entry in numbered:
         if not isinstance(entry, dict):
             raise DataError(
@@ -112,7 +118,7 @@ def something(path: Path) -> Listing:
         lines = (line.partition(";") for _, line in read_lines(file))
         answers = {name.strip(): label.strip() for name, _, label in lines}
     rows, unlabelled = [], 0
-    for where, entry in _entries(path):
+    for where, entry in entries(path):
         if not entry.get("id"):
             raise DataError(f"{where}: no 'id'; every video needs one.")
         label = str(entry.get("template") or "").replace("[", "").replace("]", "") or answers.get(str(entry["id"]), "")
@@ -137,7 +143,7 @@ def diving(path: Path) -> Listing:
     lies in the same folder, joined by spaces.
     """
     rows = []
-    for where, entry in _entries(path):
+    for where, entry in entries(path):
         if not entry.get("vid_name") or entry.get("label") in (None, ""):
             raise DataError(f"{where}: no 'vid_name' or no 'label'; every dive needs both.")
         name = str(entry["vid_name"])

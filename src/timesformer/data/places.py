@@ -186,7 +186,7 @@ def _by_name(rows: Sequence[Row], wanted: Sequence[int], root: Path, found: list
         if name in names and (is_video_name(entry.name) or (is_folder(entry) and is_whole(entry))):
             there.setdefault(name, []).append(Path(entry.path))
     listed = {i: bare(rows[i].name) for i in wanted}
-    same = Counter(name for _, name in {(rows[i].name, listed[i]) for i in wanted if is_far(rows[i].name)})
+    same = Counter(bare(name) for name in {row.name for row in rows if is_far(row.name)})
     for i in wanted:
         if not is_far(rows[i].name) or same[listed[i]] == 1:  # else the name would not tell the videos apart
             found[i] = _take(rows[i], there, root)

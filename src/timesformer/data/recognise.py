@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from timesformer.config import Task
-from timesformer.data import lists, shardlist
-from timesformer.data.files import class_folders, is_video_name
-from timesformer.data.items import DataError, Listing, Row, split_in_name
+from timesformer.data import annotations, lists, shardlist
+from timesformer.data.files import class_folders, folders_in, holds_frames, is_run, is_video_name, visible
+from timesformer.data.items import DataError, Listing, Row, split_in_name, split_of_folder
+from timesformer.data.places import alike
 from timesformer.data.plainlists import plain_list
-from timesformer.data.tables import header, table
+from timesformer.data.tables import header, records, table
 
 
 def existing(data: Path) -> Path:
@@ -33,11 +34,18 @@ def _reader(path: Path, *, task: Task, targets: tuple[str, ...] | None) -> tuple
             raise DataError(f"{path} lists no videos; download it again.")
         entries = content if isinstance(content, list) else []
         first = next((entry for entry in entries if isinstance(entry, dict)), {})
+        if annotations.is_label_studio(first):
+            return "Label Studio", lambda: annotations.label_studio(path, iter(lists.entries(path)), task=task)
         if "vid_name" in first:
             return "Diving-48", lambda: lists.diving(path)
         if "id" in first:
             return "Something-Something-V2", lambda: lists.something(path)
-        raise DataError(f"{path}: neither a list of Something-Something-V2 nor of Diving-48; name one of their lists.")
+        if annotations.is_create_ml(tuple(first)):
+            return "CreateML", lambda: annotations.create_ml(path, iter(lists.entries(path)))
+        raise DataError(
+            f"{path}: neither a list of Something-Something-V2 nor of Diving-48, nor an export of Label Studio or "
+            "CreateML; name one of those, or write a table with the header path,label."
+        )
     columns = header(path)
     if not columns:
         raise DataError(f"{path} is empty; write a header path,label and a line for each video.")
@@ -45,6 +53,10 @@ def _reader(path: Path, *, task: Task, targets: tuple[str, ...] | None) -> tuple
         return "Kinetics", lambda: lists.kinetics(path)
     if {"video_id", "task_id"} <= set(columns):
         return "HowTo100M", lambda: lists.howto100m(path)
+    if annotations.is_label_studio(dict.fromkeys(columns)):
+        return "Label Studio", lambda: annotations.label_studio(path, records(path), task=task)
+    if annotations.is_create_ml(columns) and task != "regression":
+        return "CreateML", lambda: annotations.create_ml(path, records(path))
     if "path" in columns:
         return "table", lambda: table(path, task=task, targets=targets)
     return "plain list", lambda: plain_list(path, task=task, targets=targets)
@@ -113,7 +125,29 @@ def recognise(data: Path, *, task: Task, targets: tuple[str, ...] | None = None,
     if data.is_file():
         return _list_files([data], task=task, targets=targets)
     files = sorted(file for file in data.iterdir() if file.is_file() and _names_a_split(file))
-    return _list_files(files, task=task, targets=targets) if files else class_folders(data)
+    if files:
+        return _list_files(files, task=task, targets=targets)
+    if inner := _inner(data, known=targets or ()):
+        listing = recognise(inner, task=task, targets=targets)
+        return replace(listing, notes=(f"read from {inner}, the only folder in {data}", *listing.notes))
+    return class_folders(data)
+
+
+def _inner(data: Path, *, known: tuple[str, ...]) -> Path | None:
+    """The one folder in a folder where that is what unpacking made of one data set, clips/clips; None elsewhere."""
+    if any(is_video_name(entry.name) for entry in visible(data)):
+        return None
+    folders = [folder for folder in folders_in(data) if not is_run(folder)]
+    if len(folders) != 1 or split_of_folder(folders[0]) or folders[0].name in known or holds_frames(folders[0]):
+        return None
+    inner, inside = folders[0], folders_in(folders[0])
+    if any(is_video_name(entry.name) for entry in visible(inner)):
+        return None
+    same = alike(inner.name) in alike(data.name)
+    lists_there = (inner / "labels.csv").is_file() or shardlist.index_of(inner).is_file()
+    if lists_there or any(split_of_folder(each) for each in inside) or (same and len(inside) > 1):
+        return inner
+    return inner if same and inside and _inner(inner, known=known) else None
 
 
 def _names_a_split(file: Path) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from timesformer.config import Task
-from timesformer.data.items import DataError, Listing, Row, canonical, shortened, split_in_name, split_of
+from timesformer.data.items import DataError, Listing, Row, canonical, shortened, some, split_in_name, split_of
 
 RESERVED = ("path", "split", "group", "start", "end")
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
@@ -209,4 +209,6 @@ def table(path: Path, *, task: Task, targets: tuple[str, ...] | None = None) -> 
         start, end = times(record, where, start="start", end="end")
         rows.append(Row(record["path"], label, where, split, record.get("group", ""), start, end))
     names = targets if task == "regression" else class_names(path)
-    return Listing(tuple(rows), root=path.parent, labels=names)
+    unread = [column for column in columns if column and column not in (*needed, *RESERVED, "label")]
+    notes = (f"columns that are not read: {some(unread, 6)}",) if unread else ()
+    return Listing(tuple(rows), root=path.parent, labels=names, notes=notes)
