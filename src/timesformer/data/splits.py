@@ -17,7 +17,7 @@ def _strata(item: Item) -> tuple[str, ...]:
 
 def _rank(unit: str, seed: int) -> bytes:
     """A place in a random order that depends on the unit's name and the seed, not on the order of the files."""
-    return hashlib.sha256(f"{seed} {unit}".encode()).digest()
+    return hashlib.sha256(f"{seed} {unit}".encode(errors="surrogateescape")).digest()
 
 
 def _distance(held: Counter[str], goal: dict[str, float], unit: Counter[str], sign: int) -> float:
