@@ -20,7 +20,7 @@ def main(rows: int) -> None:
         for number in range(100):
             (Path(folder) / f"{number}.mp4").touch()
         table = Path(folder) / "t.csv"
-        lines = (f"{n % 100}.mp4,class {n % 700},{n // 100},{n // 100 + 1}\n" for n in range(rows))
+        lines = (f"{n % 100}.mp4,class {n % 701},{n // 100},{n // 100 + 1}\n" for n in range(rows))
         table.write_text("path,label,start,end\n" + "".join(lines))
         begun = time.perf_counter()
         read = len(load(table).items)
