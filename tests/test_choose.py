@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests import made_trainings, made_videos
-from timesformer import configfile
+from timesformer import configfile, machine
 from timesformer.config import ModelConfig, TrainConfig
 from timesformer.data import manifest
 from timesformer.data.items import Item
@@ -91,6 +91,19 @@ def test_short_videos_are_seen_whole_and_long_ones_cut(data: Manifest, tmp_path:
         (("1", "2"), False),
         (("上", "下"), False),
         (("cwm", "wave"), True),
+        (("breast stroke", "bright beast"), True),
+        (("copyright", "return the cleft leftovers"), True),
+        (("inside", "nocturnal turnip feast"), True),
+        (("turnRight", "wave"), False),
+        (("move2left", "wave"), False),
+        (("swipeleft", "wave"), False),
+        (("RotateCCW90", "wave"), False),
+        (("anticlockwise", "wave"), False),
+        (("Hand-Left", "wave"), False),
+        (("step_R", "step_L"), False),
+        (("nach links wischen", "winken"), False),
+        (("wave 左", "wave 右"), False),
+        (("Gähnen", "Öffnen"), True),
     ],
 )
 def test_clips_are_mirrored_only_where_no_class_speaks_of_sides(
@@ -99,6 +112,32 @@ def test_clips_are_mirrored_only_where_no_class_speaks_of_sides(
     table = renamed(data, names)
     assert chosen(table).augment.flip == flips
     assert ("no mirroring" in reasons(table)) != flips
+
+
+def test_what_is_chosen_looks_at_time_ranges_not_at_their_files(tmp_path: Path) -> None:
+    made_videos.write(tmp_path / "long.mp4", frames=480, fps=4)  # two minutes
+    rows = [f"long.mp4,{'ab'[at % 2]},{at},{at + 1},{'val' if at > 60 else 'train'}" for at in range(0, 110, 5)]
+    (tmp_path / "ranges.csv").write_text("\n".join(["path,label,start,end,split", *rows]))
+    table = manifest.load(tmp_path / "ranges.csv")
+    seen = choose.survey(table)
+    assert seen is not None and seen.seconds == pytest.approx(1) and seen.frames == 4
+    assert "time ranges last 1.0 s: each is seen whole" in reasons(table)
+    assert chosen(table).clip.sampling == "segments"
+    assert choose.settle(chosen(table), table, gpu=False).engine.cache == "on"
+
+
+def test_one_long_video_among_short_ones_is_not_taken_into_memory_unseen(
+    data: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_videos.write(tmp_path / "long.mp4", frames=900, fps=30)
+    short = data.of("train")[0]
+    items = [replace(short, name=f"{number}.mp4") for number in range(200)]
+    items[1] = replace(short, path=tmp_path / "long.mp4")  # which no sample of every fourth item sees
+    table = Manifest(data.source, (*items, *data.of("val")), data.labels)
+    config = made_trainings.config(engine={"cache": "auto"})
+    for frames, cache in ((200 * 6 + 500, "off"), (200 * 6 + 1000, "on")):
+        monkeypatch.setattr(machine, "memory", lambda frames=frames: 8 * frames * 3 * 24 * 24)
+        assert choose.settle(config, table, gpu=False).engine.cache == cache
 
 
 def test_unequal_classes_are_weighed_alike(data: Manifest) -> None:

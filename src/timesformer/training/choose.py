@@ -5,8 +5,6 @@ They start from the recipes small-scratch-cpu, small-scratch-gpu and small-finet
 
 import math
 import os
-import re
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,18 +16,14 @@ from timesformer import machine
 from timesformer.checks import in_pixels
 from timesformer.config import ClipConfig, ModelConfig, OptimConfig, TrainConfig
 from timesformer.data.dataset import short_side
-from timesformer.data.items import Item, counted
+from timesformer.data.items import counted
 from timesformer.data.manifest import Manifest
 from timesformer.modern import SMALL_CPU, SMALL_FINETUNE, SMALL_GPU
 from timesformer.training import arithmetic
-from timesformer.video import reader, transforms
-from timesformer.video.reader import VideoError, VideoInfo
+from timesformer.training.sides import speaking_of_sides
+from timesformer.training.survey import Survey, frames_beyond, survey
 from timesformer.weights.source import Source
 
-SIDES = re.compile(r"left|right|clock|ccw|cw(?![a-z])|rotat|turn|side|direction|east|west", re.IGNORECASE)
-"""Words in class names under which mirroring could change the class."""
-SAMPLE = 64
-"""Videos looked into, at most."""
 SHORT = 10.0
 """Median duration in seconds up to which a video is taken as one action, seen whole."""
 STEPS_PER_CLIP = 3
@@ -37,22 +31,6 @@ STEPS_PER_CLIP = 3
 FEWEST_STEPS, MOST_STEPS = 500, 3000
 STRETCH = ("clip.sampling", "clip.frames", "clip.rate", "clip.fps")
 """Settings that say how much of a video a clip shows."""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a few of the training videos show."""
-
-    seconds: float
-    """Median duration."""
-    frames: float
-    """Mean number of frames."""
-    aspect: float
-    """Mean of long side / short side."""
-    short_side: float
-    """Median short side in pixels."""
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -72,30 +50,11 @@ class Chosen:
     reasons: tuple[Reason, ...]
 
 
-def survey(manifest: Manifest) -> Survey | None:
-    """Look into some of the training videos, evenly spread; None where none of them can be read."""
-    items = manifest.of("train")
-    some = items[:: math.ceil(len(items) / SAMPLE)]
-    seen = [found for found in map(_look, some) if found is not None]
-    if not seen:
-        return None
-    pixels = torch.cat([frames.transpose(0, 1).flatten(1) for _, frames in seen], dim=1).double() / 255
-    mean, std = pixels.mean(dim=1).tolist(), pixels.std(dim=1).clamp(min=0.02).tolist()
-    infos = [info for info, _ in seen]
-    return Survey(
-        seconds=statistics.median(info.duration for info in infos),
-        frames=statistics.mean(info.frames for info in infos),
-        aspect=statistics.mean(max(info.height, info.width) / min(info.height, info.width) for info in infos),
-        short_side=statistics.median(min(info.height, info.width) for info in infos),
-        mean=(round(mean[0], 4), round(mean[1], 4), round(mean[2], 4)),
-        std=(round(std[0], 4), round(std[1], 4), round(std[2], 4)),
-    )
-
-
 def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light: bool = False) -> Chosen:
     """Settings for these videos from nothing, or from weights to start from; ``light`` where few of them learn."""
     seen = survey(manifest)
     count, outputs = len(manifest.of("train")), len(manifest.labels)
+    noun = "videos" if all(item.start is item.end is None for item in manifest.of("train")) else "time ranges"
     what = "output" if manifest.task == "regression" else "class"
     reasons = [Reason(f"{counted(count, 'training clip')}, {counted(outputs, what)}")]
     start = SMALL_FINETUNE if source else SMALL_GPU if gpu else SMALL_CPU
@@ -105,7 +64,7 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
         text = f"width {model.width}, {counted(model.depth, 'block')}, {patches}"
         names = ("model.width", "model.depth", "model.patch", "model.size")
         reasons.append(Reason(f"from nothing: a small model ({text})", names))
-        clip = _fitted(start.clip, seen, reasons)
+        clip = _fitted(start.clip, seen, reasons, noun)
     else:
         # the weights may have been run with other clips than their embeddings are for: those are the ones to go on with
         sized = replace(source.config, frames=source.clip.frames, size=source.clip.size)
@@ -114,7 +73,7 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
         pace = "for adapters or the head alone" if light else "lower blocks slower"
         reasons.append(Reason(f"started from {source.name}: its clip settings"))
         reasons.append(Reason(f"learning rate {optim.lr:g}, {pace}", ("optim.lr", "optim.layer_decay")))
-        clip = _whole_if_short(source.clip, seen, reasons)
+        clip = _whole_if_short(source.clip, seen, reasons, noun)
         if seen and source.config.start == "scratch":  # such weights learned from pixels scaled to their own data
             clip = _scaled(clip, seen, reasons)
     augment = replace(start.augment, flip=_may_flip(manifest, reasons))
@@ -144,17 +103,8 @@ def settle(config: TrainConfig, manifest: Manifest, *, gpu: bool) -> TrainConfig
     return replace(config, engine=engine)
 
 
-def _look(item: Item) -> tuple[VideoInfo, torch.Tensor] | None:
-    try:
-        info = reader.info(item.path)
-        frames = reader.read(item.path, [info.frames // 4, info.frames // 2, 3 * info.frames // 4])
-    except VideoError:
-        return None
-    return info, transforms.resize(frames, (32, 32)).round().byte()
-
-
-def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]) -> ClipConfig:
-    """Clip settings with pixels scaled to the data's own mean and spread, and whole videos only where short."""
+def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason], noun: str) -> ClipConfig:
+    """Clip settings with pixels scaled to the data's own, and whole videos only where short."""
     if seen is None:
         return clip
     clip = _scaled(clip, seen, reasons)
@@ -162,7 +112,7 @@ def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]) -> Cli
     if seen.seconds > SHORT:
         clip = replace(clip, sampling="dense")
         text = f"clips of {clip.frames * clip.rate / clip.fps:.1f} s are cut from them"
-    reasons.append(Reason(f"videos last {seen.seconds:.1f} s: {text}", STRETCH))
+    reasons.append(Reason(f"{noun} last {seen.seconds:.1f} s: {text}", STRETCH))
     return clip
 
 
@@ -173,24 +123,24 @@ def _tuning(optim: OptimConfig, width: int, *, light: bool) -> OptimConfig:
 
 
 def _scaled(clip: ClipConfig, seen: Survey, reasons: list[Reason]) -> ClipConfig:
-    """Clip settings with pixels scaled to the data's own mean and spread."""
-    text = f"pixels scaled to the data's own mean {seen.mean} and spread {seen.std}"
+    """Clip settings with pixels scaled to the data's own mean and standard deviation."""
+    text = f"pixels scaled to the data's own mean {seen.mean} and standard deviation {seen.std}"
     reasons.append(Reason(text, ("clip.mean", "clip.std")))
     return replace(clip, mean=seen.mean, std=seen.std)
 
 
-def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]) -> ClipConfig:
+def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[Reason], noun: str) -> ClipConfig:
     """Clip settings of weights, but whole videos where most are shorter than a clip, which would end in a still."""
     span = clip.frames * clip.rate / clip.fps
     if clip.sampling == "segments" or seen is None or seen.seconds >= span:
         return clip
-    text = f"videos last {seen.seconds:.1f} s, less than its clips of {span:.1f} s: each is seen whole, "
+    text = f"{noun} last {seen.seconds:.1f} s, less than its clips of {span:.1f} s: each is seen whole, "
     reasons.append(Reason(f"{text}in {clip.frames} segments", STRETCH))
     return replace(clip, sampling="segments")
 
 
 def _may_flip(manifest: Manifest, reasons: list[Reason]) -> bool:
-    sides = [name for name in manifest.labels if SIDES.search(name) or not re.search("[a-zA-Z]", name)]
+    sides = speaking_of_sides(manifest.labels)
     flips = not sides and manifest.task != "regression"
     if not flips:
         text = f"no mirroring: {sides[0] if sides else 'a number'!r} may depend on the side (--augment.flip to allow)"
@@ -257,8 +207,11 @@ def _fits(config: TrainConfig, manifest: Manifest) -> bool:
     # Upright or not isn't known: the orientation that needs more
     shapes = (round(seen.short_side), round(seen.short_side * seen.aspect))
     side = min(max(short_side(config, size) or seen.short_side for size in (shapes, shapes[::-1])), seen.short_side)
-    needed = len(manifest.of("train")) * seen.frames * 3 * side * side * seen.aspect
-    return needed * _processes() < machine.memory() / 8
+    items, most = manifest.of("train"), machine.memory() / 8 / _processes()
+    per_frame = 3 * side * side * seen.aspect
+    if len(items) * seen.frames * per_frame >= most:
+        return False
+    return sum(frames_beyond(items, seen.frames)) * per_frame + len(items) * seen.frames * per_frame < most
 
 
 def _processes() -> int:

@@ -15,6 +15,7 @@ from timesformer.data.items import counted
 from timesformer.data.manifest import Manifest
 from timesformer.training import arithmetic, choose
 from timesformer.training.choose import Reason
+from timesformer.training.sides import speaking_of_sides
 from timesformer.weights import loading
 
 
@@ -83,6 +84,10 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
         reasons = (Reason(f"{outputs} outputs, as the data has, in place of {before.model.classes}"),)
         before = replace(before, model=replace(before.model, classes=outputs))
     config = changed(before, settings)
+    sides = speaking_of_sides(manifest.labels) if start.config and config.augment.flip and not start.resumed else []
+    if sides:
+        text = f"half of the clips mirrored although {sides[0]!r} may depend on the side (--augment.no-flip to forbid)"
+        reasons = (*reasons, Reason(text, ("augment.flip",)))
     if config.model.classes != outputs:
         raise ConfigError(f"model.classes is {config.model.classes} but the data has {outputs}; leave it out.")
     config = choose.settle(config, manifest, gpu=arithmetic.on_gpu(config.engine))
