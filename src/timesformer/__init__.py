@@ -7,10 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from timesformer.config import AugmentConfig as AugmentConfig
     from timesformer.config import ClipConfig as ClipConfig
     from timesformer.config import ConfigError as ConfigError
     from timesformer.config import ModelConfig as ModelConfig
     from timesformer.config import TrainConfig as TrainConfig
+    from timesformer.data.clips import ClipDataset as ClipDataset
     from timesformer.data.items import DataError as DataError
     from timesformer.data.manifest import Manifest as Manifest
     from timesformer.evaluation import evaluate as evaluate
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
+    "AugmentConfig": "config",
     "Checkpoint": "weights.checkpoint",
     "ClipConfig": "config",
+    "ClipDataset": "data.clips",
     "ConfigError": "config",
     "DataError": "data.items",
     "Evaluation": "results",
