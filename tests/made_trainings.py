@@ -25,7 +25,8 @@ from timesformer.data import manifest
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.training.display import Display
-from timesformer.training.loop import Outcome, train
+from timesformer.training.loop import train
+from timesformer.training.outcome import Outcome
 from timesformer.training.runfolder import Row
 
 SECTIONS = ("model", "clip", "augment", "optim", "engine")

@@ -17,7 +17,8 @@ from tests.made_trainings import Moment, Watcher, signalled
 from timesformer.config import ConfigError, TrainConfig
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
-from timesformer.training.loop import Outcome, train
+from timesformer.training.loop import train
+from timesformer.training.outcome import Outcome
 from timesformer.training.runfolder import RunFolder, Saved, SaveError, State, replacing
 from timesformer.weights.report import WeightsError
 
@@ -304,3 +305,61 @@ def test_a_folder_that_vanished_is_said_and_not_fatal_until_the_end(data: Manife
     outcome, watcher = go(data, RESTS, tmp_path / "run", {("step", 1): blocked.mkdir, ("step", 4): blocked.rmdir})
     assert any("last.pt could not be written" in text for text in watcher.said)
     assert outcome.run.last.exists() and outcome.run.final.exists()
+
+
+def test_epochs_added_to_a_run_by_milestones_make_what_a_longer_run_makes(data: Manifest, tmp_path: Path) -> None:
+    optim = {"schedule": "steps", "milestones": (2,)}
+    short, long = (made_trainings.config(optim={**optim, "epochs": epochs}) for epochs in (2, 4))
+    made_trainings.run(data, long, tmp_path / "long")
+    made_trainings.run(data, short, tmp_path / "grown")
+    _, watcher = go(data, long, tmp_path / "grown")
+    assert "- 2 epochs become 4: the learning rate goes on by its milestones" in watcher.said
+    assert made_trainings.results(tmp_path / "grown") == made_trainings.results(tmp_path / "long")
+    assert RunFolder(tmp_path / "grown").begun() == long
+
+
+def test_epochs_added_under_a_cosine_say_what_the_learning_rate_does(data: Manifest, tmp_path: Path) -> None:
+    made_trainings.run(data, RESTS, tmp_path / "run")
+    outcome, watcher = go(data, replace(RESTS, optim=replace(RESTS.optim, epochs=4)), tmp_path / "run")
+    assert any("2 epochs become 4" in said and "rises where the run goes on" in said for said in watcher.said)
+    assert len(outcome.rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"optim": {"epochs": 1}}, "epochs was 2, is 1"),
+        ({"engine": {"crops": 3}}, "engine.crops was 1, is 3"),
+        ({"engine": {"clips": 2}}, "engine.clips was 1, is 2"),
+        ({"optim": {"epochs": 2, "lr": 1.0}}, "optim.lr was"),
+    ],
+)
+def test_what_would_make_epochs_incomparable_may_not_change(
+    changes: dict[str, dict[str, Any]], name: str, data: Manifest, tmp_path: Path
+) -> None:
+    made_trainings.run(data, RESTS, tmp_path / "run")
+    with pytest.raises(ConfigError, match=name):
+        go(data, made_trainings.config(**{"optim": {"epochs": 2}, **changes}), tmp_path / "run")
+
+
+def test_a_callers_function_gets_each_epoch_once_it_is_saved_and_may_end_the_training(
+    data: Manifest, tmp_path: Path
+) -> None:
+    class EnoughError(Exception):
+        pass
+
+    seen: list[float] = []
+
+    def on_epoch(row: dict[str, float]) -> None:
+        saved = RunFolder(tmp_path / "run").load()
+        assert saved is not None
+        assert saved.state.rows[-1] == row
+        seen.append(row["epoch"])
+        if len(seen) == 2:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        train(data, made_trainings.config(), tmp_path / "run", display=Watcher(), on_epoch=on_epoch)
+    assert seen == [1.0, 2.0]
+    outcome, _ = go(data, made_trainings.config(), tmp_path / "run")
+    assert len(outcome.rows) == 3

@@ -26,7 +26,8 @@ from timesformer.model.transformer import TimeSformer
 from timesformer.scoring import Scoring
 from timesformer.training import display, optimiser, session
 from timesformer.training.advice import advice
-from timesformer.training.loop import Outcome, train
+from timesformer.training.loop import train
+from timesformer.training.outcome import Outcome
 from timesformer.training.runfolder import Row
 from timesformer.training.session import TrainingError
 from timesformer.weights import checkpoint

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from timesformer.predict import Prediction as Prediction
     from timesformer.predict import Predictor as Predictor
     from timesformer.results import Evaluation as Evaluation
-    from timesformer.training.loop import Outcome as Outcome
+    from timesformer.training.outcome import Outcome as Outcome
     from timesformer.training.start import train as train
     from timesformer.video.reader import VideoError as VideoError
     from timesformer.weights.checkpoint import Checkpoint as Checkpoint
@@ -39,7 +39,7 @@ _HOMES = {
     "Evaluation": "results",
     "Manifest": "data.manifest",
     "ModelConfig": "config",
-    "Outcome": "training.loop",
+    "Outcome": "training.outcome",
     "Prediction": "predict",
     "Predictor": "predict",
     "TimeSformer": "model.transformer",

@@ -67,6 +67,8 @@ class OptimConfig:
     """Decay biases, norms and embeddings too, as the official training does."""
     momentum: float = 0.9
     """Momentum of SGD, or the first beta of AdamW."""
+    beta2: float = 0.98
+    """Second beta of AdamW: how slowly its mean of squared gradients changes."""
     schedule: Literal["cosine", "steps"] = "cosine"
     """Learning rate after the warm-up: a half cosine to zero, or a tenth at each milestone."""
     milestones: tuple[int, ...] = (11, 14)
@@ -103,7 +105,7 @@ class OptimConfig:
             self.batch % self.accumulate == 0,
             f"batch {self.batch} is not divisible by accumulate {self.accumulate}; choose a divisor of the batch.",
         )
-        for name in ("momentum", "label_smoothing", "ema"):
+        for name in ("momentum", "beta2", "label_smoothing", "ema"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} is {value}; it must be at least 0 and below 1.")
         require(0 < self.layer_decay <= 1, f"layer_decay is {self.layer_decay}; it must be above 0 and at most 1.")

@@ -138,7 +138,8 @@ def _table(data: Manifest | str | Path, checkpoint: Checkpoint, source: dict[str
 
 
 def _targets(scores: Scores, manifest: Manifest) -> Tensor:
-    return torch.tensor([manifest.target(item) for item in scores.items])
+    kind = torch.float64 if manifest.task == "regression" else None
+    return torch.tensor([manifest.target(item) for item in scores.items], dtype=kind)
 
 
 def _check(checkpoint: Checkpoint, manifest: Manifest) -> None:

@@ -101,7 +101,7 @@ def fuse(logits: Tensor, task: Task, fusion: Fusion, units: Units = ()) -> Tenso
     if not units:
         return scores
     mean, spread = torch.tensor(units, dtype=torch.float64).T
-    return (scores.double() * spread + mean).float()
+    return scores.double() * spread + mean  # float64: float32 would round large numbers to its own steps
 
 
 def classification(scores: Tensor, targets: Tensor) -> Classification:

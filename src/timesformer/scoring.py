@@ -72,7 +72,7 @@ class Scores:
     items: tuple[Item, ...]
     """The videos that were scored."""
     scores: Tensor
-    """One row for each: (n, classes), float32 on the CPU."""
+    """One row for each: (n, classes), float32 on the CPU, or float64 for the numbers of a regression."""
     failed: tuple[tuple[str, str], ...]
     """Key and reason of each video that could not be read."""
     damaged: tuple[tuple[str, str], ...]
@@ -90,7 +90,7 @@ class Scores:
 class _Found:
     """What came of videos so far, by their number in the list of items."""
 
-    rows: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    rows: dict[int, NDArray[np.floating]] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     damaged: dict[int, dict[str, None]] = field(default_factory=dict)
     """Every note on a video, once."""

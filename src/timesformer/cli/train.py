@@ -34,7 +34,7 @@ class Start:
     out: Path = Path("run")
     """Folder of this training."""
     resume: bool = False
-    """Go on with the training in the folder, with the settings that it was begun with."""
+    """Go on with the training in the folder, with the settings that it was begun with; --epochs may be raised."""
     overfit: int = 0
     """Only check that the model can learn this many clips by heart (8 is a good number)."""
     source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)

@@ -143,7 +143,9 @@ class TrainingClips(Dataset[Sample | Broken]):
     ) -> None:
         self.items = items
         self.shards = shards_of_items(items)
-        self.targets = [torch.tensor(manifest.target(item)) for item in items]
+        # float64, since large numbers to predict, such as times of day, are told apart only after the mean is taken off
+        kind = torch.float64 if manifest.task == "regression" else None
+        self.targets = [torch.tensor(manifest.target(item), dtype=kind) for item in items]
         self.config = config
         self.cache = cache
 

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from timesformer.config import ConfigError, TrainConfig
@@ -27,60 +27,33 @@ from timesformer.training import (
 )
 from timesformer.training.advice import advice
 from timesformer.training.display import Display
+from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, SaveError, State
 from timesformer.training.session import Session
 from timesformer.training.stopping import Stopped
-from timesformer.weights import loading
-from timesformer.weights.checkpoint import Checkpoint
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a training."""
-
-    run: RunFolder
-    rows: tuple[Row, ...]
-    """The metrics of each epoch."""
-    broken: tuple[Broken, ...]
-    """Videos that could not be read."""
-    stopped: int = 0
-    """The signal that stopped it early, or 0."""
-    measure: str = ""
-    """Name of the measure that says which epoch is best."""
-
-    @property
-    def best(self) -> Path:
-        """The file of the best epoch's weights."""
-        return self.run.best
-
-    @property
-    def best_row(self) -> Row | None:
-        """The metrics of the epoch whose weights were kept as the best; None where none was."""
-        return next((row for row in reversed(self.rows) if row["best"]), None)
-
-    @property
-    def best_score(self) -> float | None:
-        """What the best epoch reached on the validation videos, of ``measure``."""
-        return self.best_row[self.measure] if self.best_row else None
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The best weights, read from their file; raises WeightsError where there are none."""
-        return loading.load(self.best)
 
 
 def train(
-    manifest: Manifest, config: TrainConfig, out: Path, *, resume: bool = False, display: Display | None = None
+    manifest: Manifest,
+    config: TrainConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    display: Display | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Outcome:
     """Train a model on the table's training videos, validate it each epoch, and leave a run folder.
 
     The folder gets config.toml, metrics.jsonl, curves.png, best.safetensors, final.safetensors and last.pt, the state
     that ``resume`` goes on from: a resumed run ends with the same weights as one that was never stopped. Ctrl-C or
-    SIGTERM saves the state and ends the training early. "auto" settings must have been settled
-    (:mod:`timesformer.training.choose`). Raises ConfigError, DataError or WeightsError before any step where the pieces
-    do not fit; DataError where too many videos are broken; TrainingError where the loss is no number; WeightsError
-    where the final checkpoint can't be written, which ``resume`` then tries again.
+    SIGTERM saves the state and ends the training early. ``on_epoch`` is called in the first process with the metrics
+    of each epoch, once everything of it is saved; what it raises ends the training. "auto" settings must have been
+    settled (:mod:`timesformer.training.choose`).
+
+    Raises ConfigError, DataError or WeightsError before any step where the pieces do not fit; DataError where too many
+    videos are broken; TrainingError where the loss is no number; WeightsError where the final checkpoint can't be
+    written, which ``resume`` then tries again.
     """
     alone = not processes.launched()
     with processes.joined(config.engine) as world, stopping.noted(show=world.first, insist=alone) as caught:
@@ -91,6 +64,8 @@ def train(
         display = display or Display(show=world.first)
         _check(manifest, config, world)
         run.check(config, resume=resume)
+        if added := run.added(config):
+            display.say(f"- {added}")
         if world.first:
             run.open(config, data=str(manifest.source))
         board = tensorboard.Board(
@@ -107,7 +82,7 @@ def train(
             board.begin(done=state.done, rows=state.rows)
             stopped = 0
             try:
-                _run(current, state, clips, caught, board)
+                _run(current, state, clips, caught, board, on_epoch)
                 saving.keep(current, session.snapshot(current, state), run.final)
             except DataError:  # once the videos are mended, the training goes on from here
                 saving.name_broken(current, state)
@@ -121,7 +96,14 @@ def train(
     return Outcome(run, tuple(state.rows), videos, stopped, session.measure(config))
 
 
-def _run(current: Session, state: State, clips: TrainingClips, caught: list[int], board: tensorboard.Board) -> None:
+def _run(
+    current: Session,
+    state: State,
+    clips: TrainingClips,
+    caught: list[int],
+    board: tensorboard.Board,
+    on_epoch: OnEpoch | None,
+) -> None:
     """All that is left to do, from the start or from where the state says; raises Stopped between two steps."""
     config, optim, world = current.config, current.config.optim, current.world
     plan = [len(batch) for batch in _order(config, clips, epoch=0)]
@@ -167,6 +149,8 @@ def _run(current: Session, state: State, clips: TrainingClips, caught: list[int]
         if ended or due:
             saving.save(current, state)
             saved = time.monotonic()
+        if ended and on_epoch and world.first:
+            on_epoch(dict(state.rows[-1]))
 
 
 def _count(state: State, batch: Batch, loss: float) -> None:

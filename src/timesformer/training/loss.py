@@ -34,7 +34,7 @@ def units(manifest: Manifest) -> Units:
 def change_units(head: nn.Linear, old: Units, new: Units) -> None:
     """Let a head that was taught numbers in ``old`` units answer the same in ``new`` ones; a new head stays."""
     if old and new:
-        (before, wide), (mean, spread) = torch.tensor(old).T, torch.tensor(new).T
+        (before, wide), (mean, spread) = (torch.tensor(units, dtype=torch.float64).T for units in (old, new))
         head.weight.mul_((wide / spread)[:, None])
         head.bias.mul_(wide / spread).add_((before - mean) / spread)
 

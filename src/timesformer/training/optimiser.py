@@ -38,7 +38,7 @@ def build(model: nn.Module, optim: OptimConfig, *, depth: int) -> torch.optim.Op
     parts = [{"params": values, "weight_decay": decay, "scale": scale} for (decay, scale), values in groups.items()]
     if optim.optimizer == "sgd":
         return torch.optim.SGD(parts, lr=optim.lr, momentum=optim.momentum, nesterov=optim.momentum > 0)
-    return torch.optim.AdamW(parts, lr=optim.lr, betas=(optim.momentum, 0.98), fused=True)
+    return torch.optim.AdamW(parts, lr=optim.lr, betas=(optim.momentum, optim.beta2), fused=True)
 
 
 def check_in_backward(config: TrainConfig, *, copies: bool) -> None:

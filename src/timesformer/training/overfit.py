@@ -54,7 +54,9 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
     display = display or Display()
     items, inputs, findings = _read(manifest, config, clips)
     units = loss.units(manifest)
-    targets = loss.dense_targets(torch.tensor([manifest.target(item) for item in items]), config.model.classes, units)
+    kind = torch.float64 if manifest.task == "regression" else None
+    targets = torch.tensor([manifest.target(item) for item in items], dtype=kind)
+    targets = loss.dense_targets(targets, config.model.classes, units)
     findings += _suspicious(items, inputs)
     with display:
         display.begin("learning by heart", STEPS)

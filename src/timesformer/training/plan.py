@@ -90,8 +90,33 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
         reasons = (*reasons, Reason(text, ("augment.flip",)))
     if config.model.classes != outputs:
         raise ConfigError(f"model.classes is {config.model.classes} but the data has {outputs}; leave it out.")
+    if not start.resumed:
+        refuse_random_backbone(config)
     config = choose.settle(config, manifest, gpu=arithmetic.on_gpu(config.engine))
-    return Plan(config, tuple(reason.text for reason in reasons if not settings.keys() & set(reason.settings)))
+    said = (reason.text for reason in reasons if not settings.keys() & set(reason.settings))
+    return Plan(config, (*said, *larger_than_the_data(config, len(manifest.of("train")))))
+
+
+def refuse_random_backbone(config: TrainConfig) -> None:
+    """Raise ConfigError where weights are kept as they are that were drawn at random."""
+    for name, value, off in (("freeze", config.freeze, "none"), ("frozen_blocks", config.frozen_blocks, 0)):
+        if value != off and not config.init:
+            raise ConfigError(
+                f"{name} is {value!r}, but without weights to start from it would keep random ones; "
+                f"name them with --init, or leave {name} out."
+            )
+
+
+def larger_than_the_data(config: TrainConfig, clips: int) -> tuple[str, ...]:
+    """Notes on a batch or a warm-up that the training has no room for."""
+    optim, found = config.optim, []
+    if optim.batch > clips * optim.repeats:
+        drawn = counted(clips * optim.repeats, "clip")
+        found.append(f"batch {optim.batch} is more than the {drawn} of an epoch: each epoch is one step of {drawn}")
+    if optim.warmup >= optim.epochs:
+        epochs = counted(optim.epochs, "epoch")
+        found.append(f"the warm-up of {optim.warmup:g} in {epochs} never reaches the learning rate {optim.lr:g}")
+    return tuple(found)
 
 
 def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:

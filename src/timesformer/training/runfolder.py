@@ -18,6 +18,8 @@ from timesformer.training import resuming
 
 DRAWING = 15.0
 """Seconds between two pictures of the curves, which take longer to draw than a small epoch to train."""
+MEASURING = ("seed", "clips", "crops")
+"""Settings of the engine that a resumed run keeps: draws and measures before and after must be comparable."""
 Row = dict[str, float]
 """What was measured in one epoch."""
 
@@ -112,13 +114,31 @@ class RunFolder:
         """Raise ConfigError where a run would be overwritten, or resumed with settings that it was not begun with."""
         self.claim(resume=resume)
         if self.last.exists() and self.config.exists():
-            begun = configfile.from_toml(self.config.read_text(encoding="utf-8"))
-            changed = _differences(begun, replace(config, engine=replace(begun.engine, seed=config.engine.seed)))
+            begun = self.begun()
+            engine = replace(begun.engine, **{name: getattr(config.engine, name) for name in MEASURING})
+            same = replace(config, engine=engine, optim=replace(config.optim, epochs=begun.optim.epochs))
+            changed = _differences(begun, same)
+            if config.optim.epochs < begun.optim.epochs:
+                changed.append(f"optim.epochs was {begun.optim.epochs}, is {config.optim.epochs}: more can be added")
             if changed:
                 raise ConfigError(
                     f"the run in {self.path} was begun with other settings ({', '.join(changed)}); resume it with its "
                     "own, or start another from its weights (--init)."
                 )
+
+    def begun(self) -> TrainConfig:
+        """The settings that the run was begun with, or that epochs were added to; raises ConfigError."""
+        return configfile.from_toml(self.config.read_text(encoding="utf-8"))
+
+    def added(self, config: TrainConfig) -> str:
+        """What more epochs than the run was begun with change, in a sentence; nothing where there are none."""
+        before = self.begun().optim.epochs if self.last.exists() and self.config.exists() else config.optim.epochs
+        after = config.optim.epochs
+        if after <= before:
+            return ""
+        steps = "the learning rate goes on by its milestones"
+        cosine = f"the learning rate now falls to zero over all {after}, so it rises where the run goes on"
+        return f"{before} epochs become {after}: {cosine if config.optim.schedule == 'cosine' else steps}"
 
     def open(self, config: TrainConfig, *, data: str) -> None:
         """Make the folder, write the whole config into it, and remove what an earlier process left half written."""
@@ -128,7 +148,7 @@ class RunFolder:
             raise SaveError(f"{self.path} can't be made ({error.strerror}); choose another folder (--out).") from error
         for path in self.path.glob(".*.partial"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if not (self.last.exists() and self.config.exists()):
+        if not (self.last.exists() and self.config.exists()) or config.optim.epochs > self.begun().optim.epochs:
             with replacing(self.config) as path:
                 path.write_text(f"# data: {data}\n{configfile.to_toml(config)}", encoding="utf-8")
 

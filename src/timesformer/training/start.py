@@ -9,8 +9,8 @@ from timesformer.data import manifest
 from timesformer.data.manifest import Manifest
 from timesformer.training import names, plan
 from timesformer.training.display import NAMES, Display
-from timesformer.training.loop import Outcome
 from timesformer.training.loop import train as run
+from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.runfolder import RunFolder
 
 SOURCE = ("videos", "fold", "missing")
@@ -25,6 +25,7 @@ def train(
     config: str | Path | TrainConfig | None = None,
     resume: bool = False,
     quiet: bool = False,
+    on_epoch: OnEpoch | None = None,
     **settings: Any,
 ) -> Outcome:
     """Train a model on videos and keep the best checkpoint, as ``timesformer train`` does.
@@ -32,7 +33,8 @@ def train(
     ``data`` is a folder with a folder per class, a list of videos, or a Manifest. ``out`` is the run's folder.
     ``recipe`` and ``config`` (a TrainConfig, or a file such as a run's config.toml) name settings to start from;
     without them, settings are chosen from what the data shows. ``resume`` goes on with the run in ``out``. ``quiet``
-    prints nothing.
+    prints nothing. ``on_epoch`` is called with the metrics of each epoch, a dict such as {"epoch": 1.0, "train_loss":
+    0.7, "val_top1": 0.5, ...}, once its state is saved; what it raises ends the training.
 
     ``settings`` are the flags of the command by name, short (``lr=3e-4``, ``epochs=5``, ``init="weights.pth"``), dotted
     (``**{"optim.batch": 8}``), or whole sections (``optim={"lr": 3e-4, "batch": 8}``, ``clip=checkpoint.clip``), and
@@ -57,7 +59,7 @@ def train(
     for line in (*base.said, *found.reasons):
         display.say(f"- {line}")
     display.say(plan.summary(found.config))
-    outcome = run(table, found.config, out, resume=resume, display=display)
+    outcome = run(table, found.config, out, resume=resume, display=display, on_epoch=on_epoch)
     if not outcome.stopped:
         display.say(closing(outcome))
     return outcome

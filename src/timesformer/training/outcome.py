@@ -1,0 +1,48 @@
+"""What came of a training, and what a caller may do after each of its epochs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from timesformer.data.dataset import Broken
+from timesformer.training.runfolder import Row, RunFolder
+from timesformer.weights import loading
+from timesformer.weights.checkpoint import Checkpoint
+
+OnEpoch = Callable[[Row], object]
+"""What a caller wants to do after each epoch, given its metrics; the answer is left alone."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a training."""
+
+    run: RunFolder
+    rows: tuple[Row, ...]
+    """The metrics of each epoch."""
+    broken: tuple[Broken, ...]
+    """Videos that could not be read."""
+    stopped: int = 0
+    """The signal that stopped it early, or 0."""
+    measure: str = ""
+    """Name of the measure that says which epoch is best."""
+
+    @property
+    def best(self) -> Path:
+        """The file of the best epoch's weights."""
+        return self.run.best
+
+    @property
+    def best_row(self) -> Row | None:
+        """The metrics of the epoch whose weights were kept as the best; None where none was."""
+        return next((row for row in reversed(self.rows) if row["best"]), None)
+
+    @property
+    def best_score(self) -> float | None:
+        """What the best epoch reached on the validation videos, of ``measure``."""
+        return self.best_row[self.measure] if self.best_row else None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The best weights, read from their file; raises WeightsError where there are none."""
+        return loading.load(self.best)
