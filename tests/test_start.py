@@ -66,6 +66,22 @@ def test_sections_and_configs_are_taken_whole(clips: Path, tmp_path: Path) -> No
     assert "mean = [0.5, 0.5, 0.5]" in written and "batch = 2\n" in written and "lr = 0.005\n" in written
 
 
+def test_frames_need_not_be_square_from_training_to_prediction(clips: Path, tmp_path: Path) -> None:
+    words = [str(clips), "--out", str(tmp_path / "run"), "--clip.size", "16", "24", "--model.size", "16", "24"]
+    for name, value in TINY.items():
+        words += [f"--{names.dotted(name)[0]}", str(value)]
+    assert door.command(words) == 0
+    assert (tmp_path / "run" / "config.toml").read_text().count("size = [16, 24]") == 2
+    found = timesformer.evaluate(tmp_path / "run", clips, crops=1, workers=0)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    best = [row for row in rows if row["best"]][-1]
+    assert found.numbers.top1 == best["val_top1"]  # type: ignore[union-attr]
+    predictor = timesformer.Predictor(tmp_path / "run", crops=1)
+    assert sum(predictor(manifest.load(clips).of("val")[0].path).scores) == pytest.approx(1)
+    other = timesformer.train(clips, out=tmp_path / "b", init=str(tmp_path / "run"), size=(24, 16), quiet=True, **TINY)
+    assert other.checkpoint.clip.frame_size == (24, 16)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
