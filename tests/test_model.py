@@ -280,3 +280,15 @@ def test_the_default_compiler_gives_the_same_output() -> None:
     clips = clips_for(model.config).float()
     with torch.no_grad():
         torch.testing.assert_close(torch.compile(model, fullgraph=True)(clips), model(clips), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["divided", "space", "space_position", "no_position"])
+def test_tokens_stay_float32_under_autocast_with_any_position_embedding(name: str) -> None:
+    model = TimeSformer(reference.VARIANTS[name])
+    seen: list[torch.dtype] = []
+    for block in model.blocks:
+        block.register_forward_hook(lambda _, __, tokens: seen.append(tokens.dtype))
+    for training in (False, True):
+        with torch.autocast("cpu", torch.bfloat16):
+            model.train(training)(torch.randn(2, 4, 3, 16, 24))
+    assert set(seen) == {torch.float32}

@@ -97,6 +97,22 @@ def test_a_checkpointed_block_runs_its_mlp_once_and_keeps_nothing_of_it(monkeypa
     assert products.count(hidden) == len(model.blocks)  # the second linear of each MLP
 
 
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("drop_path", [0.0, 0.5])
+def test_nobody_sees_what_a_block_did_not_compute_again(early: bool, drop_path: float) -> None:
+    model = TimeSformer(replace(reference.VARIANTS["divided"], drop_path=drop_path), checkpointing=-1)
+    reference.randomise(model)
+    seen: list[list[Tensor]] = [[] for _ in model.blocks]
+    for block, found in zip(model.blocks, seen, strict=True):
+        block.register_forward_hook(lambda _, __, tokens, found=found: found.append(tokens.detach().clone()))
+    with torch.utils.checkpoint.set_checkpoint_early_stop(early):
+        loss = model.train()(torch.randn(1, 4, 3, 16, 24)).logsumexp(-1).sum()
+    loss.backward()
+    for found in seen:
+        assert len(found) == (1 if early else 2)
+        assert all(torch.equal(found[0], again) for again in found[1:])
+
+
 def test_only_what_went_in_is_kept() -> None:
     norm, layer = layers()
     tokens = torch.randn(2, 3, 8, dtype=torch.float64, requires_grad=True)

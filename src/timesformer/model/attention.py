@@ -1,5 +1,6 @@
 """Attention over groups of tokens: fused for speed, with explicit weights where a picture needs them."""
 
+import math
 from functools import partial
 
 import torch
@@ -39,7 +40,8 @@ def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Where groups of several clips need a copy, it is one with heads innermost, so that joining them needs no other.
     """
     q, k, v = (tensor.transpose(2, 3).flatten(0, 1).transpose(1, 2) for tensor in (query, key, value))
-    if len(q) > MOST_GROUPS:
+    # An exported program is for any batch: a bound on it would be written into the program.
+    if not torch.compiler.is_exporting() and len(q) > MOST_GROUPS:
         parts = zip(*(tensor.split(MOST_GROUPS) for tensor in (q, k, v)), strict=True)
         attended = torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
     else:
@@ -72,7 +74,7 @@ class GroupAttention(nn.Module):
         """
         grouped = self._regroup(tokens, grid)
         # Two linears in a row are one linear: less work and memory once there are more tokens than outputs.
-        queries = grouped.shape[:2].numel() * (1 if class_only else grouped.shape[2])
+        queries = math.prod(grouped.shape[: 2 if class_only else 3])
         joined = self.training and queries > len(self.proj.weight) and recompute.known(self.proj, self.extra)
         residual = self._project(grouped, joined=joined, class_only=class_only)
         if keep is not None:  # a dropped group drops its bias, too
@@ -126,7 +128,7 @@ class GroupAttention(nn.Module):
         if joined and self.extra is not None:
             weight, bias = self.extra.weight @ weight, self.extra.weight @ bias
         if attend is _weighted:
-            room = 2 * self.heads * query.shape[-2] * key.shape[-2] + grouped.shape[2:].numel()
+            room = 2 * self.heads * query.shape[-2] * key.shape[-2] + math.prod(grouped.shape[2:])
             again = partial(self._attended, class_only=class_only)
             return recompute.linear(again, grouped, weight=weight, bias=bias, room=room)
         return F.linear(attend(query, key, value), weight, bias)

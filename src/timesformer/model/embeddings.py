@@ -13,7 +13,7 @@ def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]
 
     The class token's row stays. Nearest in 2-D, as published weights were run; bicubic if ``smooth``.
     """
-    if old == new:
+    if not _any(*new) and old == new:
         return position
     first, rest = position[:, :1], position[:, 1:]
     plane = rest.transpose(1, 2).unflatten(2, old)
@@ -21,9 +21,14 @@ def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]
     return torch.cat([first, resized.flatten(2).transpose(1, 2)], dim=1)
 
 
+def _any(*lengths: int) -> bool:
+    """Whether lengths stand for any in an exported program, which an answer to "is it the stored one" would narrow."""
+    return any(isinstance(length, torch.SymInt) for length in lengths)
+
+
 def resize_time(time: Tensor, frames: int, *, smooth: bool) -> Tensor:
     """Time embedding for another number of frames: (1, t, d) -> (1, frames, d). Nearest, or linear if ``smooth``."""
-    if time.shape[1] == frames:
+    if not _any(frames) and time.shape[1] == frames:
         return time
     line = time.transpose(1, 2)
     resized = F.interpolate(line, frames, mode="linear", align_corners=False) if smooth else F.interpolate(line, frames)
@@ -63,6 +68,8 @@ class Embedding(nn.Module):
             patches = patches + position[:, None, 1:]
         if self.time is not None:
             patches = patches + resize_time(self.time, frames, smooth=smooth)[:, :, None]
+        # Without an embedding, too, autocast's products add up in the precision of the weights, block after block
+        patches = patches.to(torch.promote_types(patches.dtype, first.dtype))
         return torch.cat(
             [first.expand(batch, self.class_tokens(grid), -1).to(patches.dtype), patches.flatten(1, 2)], dim=1
         ), grid

@@ -78,7 +78,7 @@ def mlp(tokens: Tensor, norm: nn.LayerNorm, layers: nn.Sequential, *, ends_part:
 
 def checkpointed(part: Callable[..., Tensor], *arguments: Any) -> Tensor:
     """``part(*arguments)``, of which nothing but the arguments is kept until the backward pass."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not _stops_early():
         return checkpoint(part, *arguments, use_reentrant=False)
     return checkpoint(part, *arguments, use_reentrant=False, context_fn=_contexts)
 
@@ -86,6 +86,14 @@ def checkpointed(part: Callable[..., Tensor], *arguments: Any) -> Tensor:
 def known(*layers: nn.Module | None) -> bool:
     """Whether layers are what their weights say, not replaced by others that add to them (LoRA) or pack them."""
     return all(type(layer) in (nn.LayerNorm, nn.Linear) for layer in layers)
+
+
+def _stops_early() -> bool:
+    """Whether the second run ends where all that is kept is there again, so that no hook ever sees its result.
+
+    That is torch's way unless ``torch.utils.checkpoint.set_checkpoint_early_stop(False)`` was asked for.
+    """
+    return getattr(torch.utils.checkpoint, "_enable_checkpoint_early_stop", None) is not False
 
 
 def _contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
@@ -131,7 +139,7 @@ class _Linear(torch.autograd.Function):
         ctx.save_for_backward(weight, *sources)
         weight, bias = (_cast(value, ctx.arithmetic) for value in (weight, bias))
         if unseen:
-            return weight.new_empty(*sources[0].shape[:-1], len(weight))
+            return weight.new_zeros(()).expand(*sources[0].shape[:-1], len(weight))
         pieces, made, start = _pieces(sources, split=split, room=room), torch.empty(0), 0
         for some in pieces:
             part = F.linear(cheap(*some).to(weight.dtype), weight, bias)

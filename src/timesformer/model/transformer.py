@@ -4,10 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from timesformer.config import ModelConfig
-from timesformer.model import recompute, schemes, start
+from timesformer.model import keywords, recompute, schemes, start
 from timesformer.model.attention import GroupAttention
 from timesformer.model.embeddings import Embedding
 from timesformer.model.schemes import Grid
+
+keywords.install()
 
 
 class Block(nn.Module):
