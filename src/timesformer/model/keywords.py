@@ -32,4 +32,4 @@ def install() -> None:
     """Let torch.fx write keywords safely, once; a torch that names its writer otherwise is left as it is."""
     written = getattr(graph, "_format_target", None)
     if written is not None and written.__module__ != __name__:
-        graph._format_target = keyword_safe(written)
+        graph._format_target = keyword_safe(written)  # type: ignore[assignment]
