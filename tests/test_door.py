@@ -3,17 +3,21 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import timesformer
 from tests import made_trainings
 from timesformer.cli import main, terminal, train, views
 from timesformer.cli.words import flags_of, spelled, spelled_settings
 from timesformer.config import ConfigError
+from timesformer.plain import without_numbers
+from timesformer.training.display import Display
 
 
 @pytest.mark.parametrize(
@@ -120,6 +124,26 @@ def test_errors_of_the_system_are_sentences_with_a_remedy(tmp_path: Path, capsys
         main.main(["prepare", str(tmp_path / "clips"), str(tmp_path / "file" / "x"), "--processes", "0"])
     said = capsys.readouterr().err
     assert left.value.code == 2 and "file" in said and "Errno" not in said
+
+
+def test_errors_within_a_message_are_words_too(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        Path("/nowhere/x").write_text("")
+    except OSError as error:
+        text = f"/nowhere/x could not be written ({error}); is there room?"
+    assert without_numbers(text) == "/nowhere/x could not be written (no such file or directory); is there room?"
+    Display(Console(file=sys.stdout, width=200)).warn(f"{text}\x1b[31m")
+    assert capsys.readouterr().out.strip() == (
+        "! /nowhere/x could not be written (no such file or directory); is there room?\\x1b[31m"
+    )
+
+
+@pytest.mark.parametrize("command", sorted(main.COMMANDS))
+def test_usage_names_what_is_to_be_given(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main([command, "--help"])
+    usage = re.sub(r"\[.*?\]", "", capsys.readouterr().out.split("\n\n")[0])
+    assert "PATH" not in usage and "STR" not in usage
 
 
 def test_memory_that_is_used_up_is_said_with_what_to_change(

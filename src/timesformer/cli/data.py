@@ -12,6 +12,8 @@ from timesformer.cli.source import Labelled
 if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest
 
+Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
+Out = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
 Listed = Annotated[Labelled, tyro.conf.arg(name="")]
 STRICT, LENIENT = Labelled(), Labelled(missing="drop")
 
@@ -51,7 +53,7 @@ def demo(*, out: Path = Path("demo")) -> int:
 
 
 def scan(
-    data: tyro.conf.Positional[Path],
+    data: Data,
     *,
     out: Path | None = None,
     at_least: int = 8,
@@ -112,8 +114,8 @@ def scan(
 
 
 def prepare(
-    data: tyro.conf.Positional[Path],
-    out: tyro.conf.Positional[Path],
+    data: Data,
+    out: Out,
     *,
     short_side: int = 256,
     key_distance: int = 12,
@@ -150,8 +152,8 @@ def prepare(
 
 
 def shards(
-    data: tyro.conf.Positional[Path],
-    out: tyro.conf.Positional[Path],
+    data: Data,
+    out: Out,
     *,
     megabytes: int = 500,
     listed: Listed = STRICT,

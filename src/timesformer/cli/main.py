@@ -10,6 +10,7 @@ import tyro
 from timesformer.cli import data, models, terminal, train, views
 from timesformer.cli.words import command_of, spelled
 from timesformer.config import ConfigError
+from timesformer.plain import printable, without_numbers
 
 DESCRIPTION = "TimeSformer: video understanding by attention."
 COMMANDS: dict[str, Callable[..., int | None]] = {
@@ -64,7 +65,7 @@ def _run(words: list[str]) -> int | None:
 def _in_words(error: Exception) -> str | None:
     """What to say of an error that a user can mend; None for one of ours."""
     if isinstance(error, _expected()):
-        return terminal.sentence(error) if isinstance(error, OSError) else str(error)
+        return terminal.sentence(error) if isinstance(error, OSError) else without_numbers(str(error))
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
             f"memory is used up ({str(error).splitlines()[0] if str(error) else 'none is left'}); use fewer or smaller "
@@ -87,4 +88,4 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)

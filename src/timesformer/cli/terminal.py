@@ -5,6 +5,8 @@ import errno
 import os
 import sys
 
+from timesformer.plain import without_numbers
+
 SIMPLER = {"█": "#", "▏": "|", "→": "->", "…": "...", "×": "x", "≥": ">=", "≤": "<=", "–": "-", "—": "-", "•": "*"}
 """Our own signs in letters that every terminal has."""
 REMEDIES = {
@@ -43,7 +45,7 @@ def accept_any_text() -> None:
 def sentence(error: OSError) -> str:
     """An error of the system in words: which file, what is wrong with it, and what to do; our own ones as they are."""
     if error.errno is None or not error.strerror:
-        return str(error)
+        return without_numbers(str(error))
     what = REMEDIES.get(error.errno, f"{error.strerror[:1].lower()}{error.strerror[1:]}; check the path and its disk")
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     return f"{' and '.join(names)}: {what}." if names else f"{what[:1].upper()}{what[1:]}."

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
+from timesformer.plain import printable, without_numbers
 from timesformer.training.pace import Pace
 from timesformer.training.runfolder import Row
 
@@ -98,6 +99,7 @@ class Display:
         """Leave a line, broken between words on a narrow terminal; an indented one is left whole, to be copied."""
         if not self.show:
             return
+        text = "\n".join(printable(line) for line in without_numbers(text).split("\n"))
         if self.console.is_terminal and not text.startswith(" "):
             text = "\n".join(_broken(line, self.console.width) for line in text.split("\n"))
         self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
