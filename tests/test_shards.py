@@ -3,13 +3,20 @@
 And a folder of them is a data set like any other, the same one that they were written from.
 """
 
+import errno
+import io
 import json
 import os
+import re
 import signal
 import sys
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,14 +26,14 @@ from torch.utils.data import DataLoader
 from tests import made_trainings
 from tests.made_videos import numbers_of, write, write_images
 from timesformer.config import TrainConfig
-from timesformer.data import dataset, shards
+from timesformer.data import dataset, shardwriting
 from timesformer.data.items import DataError, Item
 from timesformer.data.manifest import Manifest, load
 from timesformer.data.manifest import write as write_table
 from timesformer.data.scan import scan
 from timesformer.data.shards import Sample, ShardDataset, read, shards_of
 from timesformer.training.loop import train
-from timesformer.video import reader
+from timesformer.video import reader, tars
 
 pytest.importorskip("webdataset", reason="needs the extra webdataset")
 
@@ -46,7 +53,7 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of 7, 7, 7, 7, 7 and 2 training items, and 2 of validation items."""
     folder = tmp_path_factory.mktemp("uneven")
     (folder / "videos").mkdir()
-    shards.write(files(folder / "videos", 46), folder / "shards", shard_bytes=700)
+    shardwriting.write(files(folder / "videos", 46), folder / "shards", shard_bytes=700)
     return folder / "shards"
 
 
@@ -63,7 +70,7 @@ def test_videos_labels_and_stretches_come_back(tmp_path: Path) -> None:
     write(tmp_path / "y.AVI", frames=10, codec="mpeg4")
     (tmp_path / "list.csv").write_text("path,label,split,group,start,end\nx.mp4,run,val,g,0.1,0.5\ny.AVI,sit,val,,,\n")
     manifest = load(tmp_path / "list.csv")
-    (file,) = shards.write(manifest, tmp_path / "shards")
+    (file,) = shardwriting.write(manifest, tmp_path / "shards")
     samples = sorted(read(tmp_path / "shards", "val"), key=key_of)
     assert [(s.key, s.label, s.target, s.group, s.start, s.end, s.suffix) for s in samples] == [
         ("x.mp4@0.1-0.5", "run", 0, "g", 0.1, 0.5, ".mp4"),
@@ -86,8 +93,8 @@ def test_several_labels_and_numbers_come_back(tmp_path: Path) -> None:
     (tmp_path / "tags.csv").write_text("path,label,split\nx.mp4,run;jump,val\ny.mp4,,val\n")
     (tmp_path / "angles.csv").write_text("path,angle,split\nx.mp4,0.5,val\ny.mp4,2,val\n")
     tags, angles = load(tmp_path / "tags.csv", task="multilabel"), load(tmp_path / "angles.csv", task="regression")
-    shards.write(tags, tmp_path / "a")
-    shards.write(angles, tmp_path / "b")
+    shardwriting.write(tags, tmp_path / "a")
+    shardwriting.write(angles, tmp_path / "b")
     for folder, manifest in (("a", tags), ("b", angles)):
         found = {sample.key: (sample.label, sample.target) for sample in read(tmp_path / folder, "val")}
         assert found == {item.key: (item.label, manifest.target(item)) for item in manifest.of("val")}
@@ -103,7 +110,7 @@ def test_every_shard_is_a_mixture_and_always_the_same(tmp_path: Path, uneven: Pa
     order = keys(read(uneven, "train"))
     assert order != sorted(order)
     (tmp_path / "videos").mkdir()
-    again = shards.write(files(tmp_path / "videos", 46), tmp_path / "shards", shard_bytes=700)
+    again = shardwriting.write(files(tmp_path / "videos", 46), tmp_path / "shards", shard_bytes=700)
     assert [path.read_bytes() for path in again] == [(uneven / path.name).read_bytes() for path in again]
 
 
@@ -152,9 +159,9 @@ def test_images_foreign_folders_and_unfinished_ones_are_refused(tmp_path: Path, 
     write_images(tmp_path / "frames", frames=2)
     images = Manifest(tmp_path, (Item(tmp_path / "frames", "a", "train", name="frames"),), ("a",))
     with pytest.raises(DataError, match="prepare"):
-        shards.write(images, tmp_path / "out")
+        shardwriting.write(images, tmp_path / "out")
     with pytest.raises(DataError, match="is not empty"):
-        shards.write(Manifest(tmp_path, (), ()), uneven)
+        shardwriting.write(Manifest(tmp_path, (), ()), uneven)
     with pytest.raises(DataError, match="was not written to its end"):
         list(read(tmp_path, "train"))
     with pytest.raises(DataError, match="no split 'test', only train and val"):
@@ -165,7 +172,7 @@ def test_images_foreign_folders_and_unfinished_ones_are_refused(tmp_path: Path, 
 
 def test_a_shard_that_lacks_items_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
-    shards.write(files(tmp_path / "videos", 8), tmp_path / "shards", shard_bytes=200)
+    shardwriting.write(files(tmp_path / "videos", 8), tmp_path / "shards", shard_bytes=200)
     (tmp_path / "shards" / "train-00001.tar").write_bytes((tmp_path / "shards" / "train-00000.tar").read_bytes())
     with pytest.raises(DataError, match="write the shards again"):
         list(read(tmp_path / "shards", "train"))
@@ -174,7 +181,7 @@ def test_a_shard_that_lacks_items_is_an_error(tmp_path: Path) -> None:
 def test_without_webdataset_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(ImportError, match=r"pip install 'timesformer\[webdataset\]'"):
-        shards.write(Manifest(tmp_path, (), ()), tmp_path / "out")
+        shardwriting.write(Manifest(tmp_path, (), ()), tmp_path / "out")
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +193,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 def folder(data: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve training videos in six shards, and three validation videos in two."""
     out = tmp_path_factory.mktemp("shards") / "a:b, c%d"
-    shards.write(data, out, shard_bytes=2 * data.items[0].path.stat().st_size - 1)
+    shardwriting.write(data, out, shard_bytes=2 * data.items[0].path.stat().st_size - 1)
     assert [shard.count for shard in shards_of(out, "train")] == [2] * 6
     return out
 
@@ -213,7 +220,7 @@ def test_a_folder_of_shards_is_the_data_set_it_was_written_from(tmp_path: Path, 
         lines = [head + columns, *(row + label for row, label in zip(rows, labels, strict=True))]
         (tmp_path / f"{task}.csv").write_text("\n".join(lines))
         source = load(tmp_path / f"{task}.csv", task=task)
-        shards.write(source, tmp_path / task, shard_bytes=10)
+        shardwriting.write(source, tmp_path / task, shard_bytes=10)
         assert facts(load(tmp_path / task, task=task)) == facts(source)
         if task != "classes":
             with pytest.raises(DataError, match=rf"was written for {task}, not classes; .*--task"):
@@ -232,8 +239,8 @@ def test_every_verb_works_on_videos_in_shards(tmp_path: Path, data: Manifest, fo
     assert looks[0].findings == looks[1].findings and facts(looks[0].cleaned) == facts(looks[1].cleaned)
     write_table(packed, tmp_path / "list.csv")
     assert [item.path for item in load(tmp_path / "list.csv").items] == sorted(item.path for item in packed.items)
-    shards.write(packed, tmp_path / "again", shard_bytes=10**9)
-    shards.write(data, tmp_path / "direct", shard_bytes=10**9)
+    shardwriting.write(packed, tmp_path / "again", shard_bytes=10**9)
+    shardwriting.write(data, tmp_path / "direct", shard_bytes=10**9)
     tar = "train-00000.tar"
     assert (tmp_path / "again" / tar).read_bytes() == (tmp_path / "direct" / tar).read_bytes()
 
@@ -264,7 +271,7 @@ def test_frames_of_a_video_in_a_tar_are_those_of_the_file(tmp_path: Path, suffix
 
 
 def test_damaged_missing_and_foreign_shards_are_named(tmp_path: Path, data: Manifest) -> None:
-    shards.write(data, tmp_path, shard_bytes=2 * data.items[0].path.stat().st_size - 1)
+    shardwriting.write(data, tmp_path, shard_bytes=2 * data.items[0].path.stat().st_size - 1)
     tar, other, index = (tmp_path / name for name in ("train-00002.tar", "train-00001.tar", "shards.json"))
     whole, text = tar.read_bytes(), index.read_text()
     (item, *_) = [item for item in load(tmp_path).items if item.path.parent == tar]
@@ -366,3 +373,70 @@ def test_two_processes_read_each_video_of_the_shards_once_an_epoch(
     assert [len(part) for part in parts] == [12, 12]
     wanted = [[epoch, item.key] for epoch in range(2) for item in data.of("train")]
     assert sorted(parts[0] + parts[1]) == sorted(wanted)
+
+
+def test_an_interrupted_writing_goes_on_to_the_same_files(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    data = files(tmp_path / "videos", 46)
+    whole = shardwriting.write(data, tmp_path / "whole", shard_bytes=700)
+
+    def stop(done: int, total: int) -> None:
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shardwriting.write(data, tmp_path / "parts", shard_bytes=700, progress=stop)
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "parts").glob("*.tar")}
+    assert 0 < len(kept) < len(whole)
+    with pytest.raises(DataError, match="part of the shards of other videos"):
+        shardwriting.write(data, tmp_path / "parts", shard_bytes=900)
+    parts = shardwriting.write(data, tmp_path / "parts", shard_bytes=700)
+    assert [path.read_bytes() for path in parts] == [path.read_bytes() for path in whole]
+    assert all((tmp_path / "parts" / name).stat().st_mtime_ns == time for name, time in kept.items())
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(
+        path.name for path in (tmp_path / "whole").iterdir()
+    )
+    with pytest.raises(DataError, match="not empty"):
+        shardwriting.write(data, tmp_path / "parts", shard_bytes=700)
+
+
+def test_a_file_that_can_not_be_read_is_named_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "videos").mkdir()
+    data = files(tmp_path / "videos", 12)
+    gone, torn = data.items[3], data.items[7]
+    expected = replace(data, items=tuple(item for item in data.items if item not in (gone, torn)))
+    whole = shardwriting.write(expected, tmp_path / "whole", shard_bytes=700)
+    gone.path.unlink()
+    stream = tars.stream
+
+    @contextmanager
+    def failing(path: Path) -> Iterator[Any]:  # a disk that gives the beginning of a file, and no more
+        with stream(path) as file:
+            yield io.BufferedReader(Torn()) if path == torn.path else file
+
+    monkeypatch.setattr(tars, "stream", failing)
+    named: list[tuple[str, str]] = []
+    made = shardwriting.write(
+        data, tmp_path / "made", shard_bytes=700, failed=lambda item, reason: named.append((item.key, reason))
+    )
+    assert [key for key, _ in named] == [gone.key, torn.key]
+    assert "Input/output error" in named[1][1]
+    assert [path.read_bytes() for path in made] == [path.read_bytes() for path in whole]
+    with pytest.raises(DataError, match=re.escape(gone.key)):
+        shardwriting.write(data, tmp_path / "strict", shard_bytes=700)
+
+
+class Torn(io.RawIOBase):
+    """A file of which one byte can be read."""
+
+    given = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.given:
+            raise OSError(errno.EIO, "Input/output error")
+        self.given = True
+        buffer[:1] = b"x"
+        return 1

@@ -1,7 +1,6 @@
 """The views of a video: the right frames of the right stretch, with the pixels of a full-size read."""
 
 import resource
-import warnings
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +13,8 @@ from hypothesis import strategies as st
 from tests.made_videos import numbers_of, write
 from timesformer.config import ClipConfig
 from timesformer.video import memory, reader, sampling, transforms
-from timesformer.video.reader import DamagedVideoWarning, VideoError, VideoInfo
-from timesformer.video.views import frame_range, noting_damage, planned, portions, read_views, stretch
+from timesformer.video.reader import VideoError, VideoInfo
+from timesformer.video.views import frame_range, planned, portions, read_views, stretch
 
 CLIP = ClipConfig(frames=4, rate=2, size=64, mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -126,15 +125,6 @@ def test_stretches_that_touch_share_no_frame_and_lose_none(gaps: list[int], cuts
         assert not inside or list(range(first, first + count)) == inside
         found += inside
     assert found == list(range(video.frames))
-
-
-def test_damage_is_noted_once_and_other_warnings_pass() -> None:
-    with pytest.warns(UserWarning, match="something else") as told, noting_damage() as notes:
-        warnings.warn("frame 3 is lost", DamagedVideoWarning, stacklevel=1)
-        warnings.warn("frame 3 is lost", DamagedVideoWarning, stacklevel=1)
-        warnings.filterwarnings("default", category=UserWarning, message="something else")
-        warnings.warn("something else", UserWarning, stacklevel=1)
-    assert (notes, len(told)) == (["frame 3 is lost"], 1)
 
 
 def dynamic(folder: Path) -> Path:

@@ -166,11 +166,21 @@ def shards(
         megabytes: Size of a shard.
         listed: How the videos of the data set are found, and what their labels are.
     """
-    from timesformer.data import shards as tar
+    from timesformer.data import shardwriting as tar
     from timesformer.data.items import counted
+    from timesformer.plain import printable
 
     table = _noted(listed.read(data))
+    left: list[str] = []
     with _counting("videos") as progress:
-        files = tar.write(table, out, shard_bytes=megabytes * 1_000_000, progress=progress)
-    print(f"{counted(len(files), 'shard')} in {out}")
-    return 0
+        files = tar.write(
+            table,
+            out,
+            shard_bytes=megabytes * 1_000_000,
+            progress=progress,
+            failed=lambda item, reason: left.append(f"! left out: {item.key} {reason}"),
+        )
+    for line in left:
+        print(printable(line))
+    print(printable(f"{counted(len(files), 'shard')} in {out}"))
+    return 1 if left else 0

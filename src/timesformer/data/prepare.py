@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from timesformer import machine
 from timesformer.config import require
 from timesformer.data.dataset import Broken
 from timesformer.data.items import DataError, Item, some
@@ -99,7 +100,7 @@ def prepare(
             progress(len(works) - len(missing) + done, len(works))
     finally:
         for work in missing:
-            writer.unfinished(work.target).unlink(missing_ok=True)
+            machine.unfinished(work.target).unlink(missing_ok=True)
     _write_table(manifest, works, out / TABLE, failed)
     kept = len(works) - len(missing)
     return Prepared(out / TABLE, len(missing) - len(failed), kept, _by_key(failed), _by_key(damaged))

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
 from timesformer import machine
+from timesformer.checks import require
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -42,10 +43,12 @@ def each(
 
     ``processes`` is the number of spawned processes: one for each core unless given, and 0 works here, where a crash
     takes everything with it. A process that dies gives :class:`Lost` for its job and is replaced; an exception is
-    raised here. ``work`` and jobs are pickled, and scripts need the usual ``if __name__ == "__main__":``.
+    raised here. ``work`` and jobs are pickled, and scripts need the usual ``if __name__ == "__main__":``. Raises
+    :class:`timesformer.checks.ConfigError` for a negative number, and ChildProcessError where none can start.
     """
-    if processes is not None and processes < 0:
-        raise ValueError(f"processes is {processes}; it must be at least 0 (work in this process).")
+    require(
+        processes is None or processes >= 0, f"processes is {processes}; it must be at least 0 (work in this process)."
+    )
     if processes == 0:
         yield from enumerate(map(work, jobs))
         return
@@ -54,8 +57,8 @@ def each(
     workers = dict(_start(work) for _ in range(count))
     try:
         while workers:
-            for connection in wait(list(workers)):
-                assert isinstance(connection, Connection)
+            for ready in wait(list(workers)):
+                connection = cast(Connection, ready)  # Windows has a class of its own, with the same methods
                 worker, outcome = workers[connection], _received(connection)
                 del workers[connection]
                 if isinstance(outcome, Lost):
@@ -81,18 +84,29 @@ def _loss(worker: _Worker) -> Lost:
     worker.process.join()
     code = worker.process.exitcode
     if worker.position < 0:
-        raise RuntimeError(
+        raise ChildProcessError(
             f"a process for the work could not start (exit code {code}); call this under "
-            '`if __name__ == "__main__":`, or set processes to 0.'
+            '`if __name__ == "__main__":`, take fewer processes, or set processes to 0.'
         )
-    return Lost(f"the process that worked on it died (exit code {code})")
+    return Lost(f"the process that worked on it died (exit code {code}){_cause(code)}")
+
+
+def _cause(code: int | None) -> str:
+    """What the end of a process means, where the system says it: a negative code is the number of a signal."""
+    try:
+        name = signal.Signals(-(code or 0)).name
+    except ValueError:  # an exit of its own, or a system without signals
+        return ""
+    if name == "SIGKILL":  # by its name, which Windows lacks
+        return ": something killed it, the system if memory ran out; take fewer processes"
+    return f": {name}, a fault of the decoder" if name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGABRT") else f": {name}"
 
 
 def _received(connection: Connection) -> Any:
     """What a process sent, or :class:`Lost` where it died. Raises what the work raised."""
     try:
         failure, outcome = connection.recv()
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):  # also in the middle of an answer
         return Lost("")
     if failure is not None:
         raise failure
@@ -116,10 +130,11 @@ def _serve(connection: Connection, work: Callable[[Job], Result]) -> None:
     while True:
         try:
             job = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         try:
             outcome: tuple[Exception | None, Result | None] = (None, work(job))
         except Exception as error:
             outcome = (error, None)
-        connection.send(outcome)
+        with suppress(BrokenPipeError, ConnectionResetError):  # the starting process has ended
+            connection.send(outcome)

@@ -9,7 +9,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -18,10 +18,8 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from timesformer.data.items import DataError, Item
-from timesformer.data.manifest import Manifest
-from timesformer.data.shardlist import INDEX, Shard, shards_of
-from timesformer.video import tars
+from timesformer.data.items import DataError
+from timesformer.data.shardlist import Shard, shards_of
 
 Result = TypeVar("Result")
 
@@ -48,47 +46,6 @@ class Sample:
             file.write(self.video)
             file.flush()
             yield Path(file.name)
-
-
-def write(
-    manifest: Manifest,
-    out: Path,
-    *,
-    shard_bytes: int = 500_000_000,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Path, ...]:
-    """Write all splits of a data set as ``out/train-00000.tar`` and so on, and return the files.
-
-    Items are shuffled once, the same way every time, so that every shard is a mixture. A shard is closed when it has
-    ``shard_bytes`` of videos. The index comes last, so a folder with one is complete. Raises :class:`DataError` for
-    folders of images, which are no single file, and where ``out`` holds anything already.
-    """
-    tar_writer = _webdataset().TarWriter
-    if folders := [item.key for item in manifest.items if item.path.is_dir()]:
-        raise DataError(f"{folders[0]} is no file; `timesformer prepare` makes one video of each item first.")
-    if out.exists() and any(out.iterdir()):
-        raise DataError(f"{out} is not empty; choose a new or empty folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    index: dict[str, list[dict[str, Any]]] = {}
-    done = 0
-    for split in manifest.splits:
-        items = list(manifest.of(split))
-        random.Random(0).shuffle(items)
-        first = 0
-        for number, part in enumerate(_parts(items, shard_bytes)):
-            name = f"{split}-{number:05d}.tar"
-            with tar_writer(str(out / name), mtime=0) as tar:
-                for place, item in enumerate(part, start=first):
-                    tar.write(_record(manifest, item, place))
-                    done += 1
-                    progress(done, len(manifest.items))
-            index.setdefault(split, []).append(asdict(Shard(name, first, len(part))))
-            first += len(part)
-    text = json.dumps({"task": manifest.task, "labels": manifest.labels, "splits": index}, indent=1)
-    unfinished = out / f".{INDEX}.part"
-    unfinished.write_text(text, "utf-8")
-    unfinished.replace(out / INDEX)
-    return tuple(out / shard["file"] for shards in index.values() for shard in shards)
 
 
 def read(
@@ -164,39 +121,13 @@ class ShardDataset(IterableDataset[Result]):
         return map(self.convert, samples)
 
 
-def _webdataset() -> ModuleType:
+def webdataset_module() -> ModuleType:
+    """The library; raises ImportError with what to install."""
     try:
         import webdataset
     except ImportError:
         raise ImportError("shards need webdataset; run: pip install 'timesformer[webdataset]'") from None
     return webdataset
-
-
-def _parts(items: Sequence[Item], shard_bytes: int) -> Iterator[list[Item]]:
-    part: list[Item] = []
-    size = 0
-    for item in items:
-        part.append(item)
-        size += tars.extent(item.path).size
-        if size >= shard_bytes:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
-
-
-def _record(manifest: Manifest, item: Item, place: int) -> dict[str, object]:
-    facts = {
-        "key": item.key,
-        "label": item.label,
-        "target": manifest.target(item),
-        "group": item.group,
-        "start": item.start,
-        "end": item.end,
-    }
-    suffix = item.path.suffix.lower().removeprefix(".") or "video"
-    with tars.stream(item.path) as file:
-        return {"__key__": f"{place:09d}", "json": facts, suffix: file.read()}
 
 
 def _stretch(folder: Path, shards: Sequence[Shard], slot: int, slots: int) -> Iterator[Sample]:
@@ -213,7 +144,7 @@ def _stretch(folder: Path, shards: Sequence[Shard], slot: int, slots: int) -> It
 
 def _shard(path: Path, first: int, last: int) -> Iterator[Sample]:
     """Samples ``first`` to ``last`` - 1 of a split from the tar file that has them."""
-    tariterators = _webdataset().tariterators
+    tariterators = webdataset_module().tariterators
 
     def wanted(name: str) -> bool:
         return first <= int(name.partition(".")[0]) < last

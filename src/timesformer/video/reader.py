@@ -73,6 +73,8 @@ class VideoInfo:
     """When each frame is shown, in seconds from the first; not to be written to."""
     notes: tuple[str, ...] = ()
     """What is to be said of the file: parts that do not decode, and what was chosen of what it holds."""
+    damage: tuple[str, ...] = ()
+    """Those of the notes that say what is wrong with its frames."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +127,7 @@ def info(path: Path | str) -> VideoInfo:
         variable_rate=table.variable_rate,
         times=table.times,
         notes=(*table.remarks, *table.damage),
+        damage=table.damage,
     )
 
 

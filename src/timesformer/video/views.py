@@ -8,7 +8,6 @@ import math
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,17 +158,3 @@ def stretch(info: VideoInfo, start: float | None, end: float | None) -> tuple[in
     first = bisect_left(info.times, begin - ROUNDING)
     last = bisect_left(info.times, stop - ROUNDING)
     return (first, last - first) if last > first else (max(first - 1, 0), 1)
-
-
-@contextmanager
-def noting_damage() -> Iterator[list[str]]:
-    """Collect what :class:`DamagedVideoWarning` says within the ``with`` instead of showing it; once for each text."""
-    notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DamagedVideoWarning)
-        yield notes
-    for warning in caught:
-        if not issubclass(warning.category, DamagedVideoWarning):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        elif str(warning.message) not in notes:
-            notes.append(str(warning.message))

@@ -10,6 +10,8 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from timesformer import machine
+
 TICKS = 90_000
 """Time stamps a second: the usual frame rates divide it, and any other time is kept to 11 microseconds."""
 
@@ -21,23 +23,24 @@ def write(
 
     ``parts`` are tensors ``(n, 3, h, w)``, one after another, so that a long video never lies in memory; ``fps`` is
     the average rate, which the encoder plans with, and ``options`` are libx264's own (``preset``, ``crf``, ``g``).
-    The file has another name until it is whole (:func:`unfinished`). Raises ``ValueError`` where frames and times
-    don't match or a side is shorter than 2 pixels.
+    The file has another name until it is whole (:func:`timesformer.machine.unfinished`). Raises ``ValueError`` where
+    frames and times don't match or a side is shorter than 2 pixels, and OSError where it can't be written to its end.
     """
-    target = unfinished(path)
+    target = machine.unfinished(path)
     try:
-        with av.open(str(target), "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=dict(options))
-            _encode(container, stream, parts, ticks=_ticks(times))
+        # An open file has a name of any bytes, and says whether all was written, which FFmpeg does not at its end.
+        with target.open("wb") as file:
+            with av.open(file, "w", format="mp4") as container:
+                stream = container.add_stream(
+                    "libx264", rate=Fraction(fps).limit_denominator(1001), options=dict(options)
+                )
+                _encode(container, stream, parts, ticks=_ticks(times))
+            file.flush()
+            machine.sync(file.fileno())
         target.replace(path)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-
-
-def unfinished(path: Path) -> Path:
-    """The name that a file has while it is written; searches for videos pass over it."""
-    return path.with_name(f".{path.name}.part")
 
 
 def _encode(container: OutputContainer, stream: VideoStream, parts: Iterable[Tensor], *, ticks: Sequence[int]) -> None:
