@@ -1,10 +1,8 @@
 """The views of many videos, one after the other, read by worker processes that the system may end at any time."""
 
 import os
-import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from timesformer import machine
 from timesformer.config import ClipConfig
+from timesformer.data import loaders
 from timesformer.data.items import Item, counted
 from timesformer.video import memory, reader
 from timesformer.video.reader import VideoError
@@ -59,10 +58,6 @@ class Part:
         return replace(self, views=self.views.pin_memory())
 
 
-class SharedMemoryError(RuntimeError):
-    """What worker processes hand over does not fit into the memory that processes share (/dev/shm)."""
-
-
 class Views(IterableDataset[Part]):
     """Views of the items of some numbers, shared among the workers by turns."""
 
@@ -84,10 +79,10 @@ class Views(IterableDataset[Part]):
                 self.at[place] = number
                 for part in self._of(number):
                     if waiting and _bytes(waiting) + _bytes([part]) > self.most:
-                        yield _handed_over(_joined(waiting), here is not None)
+                        yield _handed_over(_joined(waiting))
                         waiting = []
                     waiting.append(part)
-            yield _handed_over(_joined(waiting), here is not None)
+            yield _handed_over(_joined(waiting))
         self.at[place] = IDLE
 
     def _of(self, number: int) -> Iterator[Part]:
@@ -123,7 +118,7 @@ class Crew:
     def read(self, views: Views, *, pin: bool) -> Iterator[Part]:
         """Read these views with the workers that are left; into page-locked memory for a GPU."""
         self._stream = iter(
-            DataLoader(views, batch_size=None, num_workers=self.workers, pin_memory=pin, worker_init_fn=_as_worker)
+            DataLoader(views, batch_size=None, num_workers=self.workers, pin_memory=pin, worker_init_fn=loaders.begin)
         )
         return self._stream
 
@@ -132,16 +127,17 @@ class Crew:
 
         Returns the video that is given up, with the reason, where its worker was lost even when it was the only one.
         """
-        reason = _lost(error, self._stream)
-        if reason is None or not self.workers:
+        ended = loaders.lost(error, self._stream)
+        if ended is None or not self.workers:
             raise error
+        reason = _ENDED[ended]
         self.lost[reason] += 1
         if self.workers > 1:
             self.workers //= 2
             return {}
         number = int(at[0])
         self._alone[number] += 1
-        if isinstance(error, SharedMemoryError) or reason == _ENDED[signal.SIGBUS] or number == IDLE:
+        if ended == loaders.NO_SHARED_MEMORY or number == IDLE:
             self.workers = 0
         elif self._alone[number] >= ALONE:
             return {number: f"{reason} each time that it was decoded"}
@@ -155,35 +151,13 @@ class Crew:
 
 
 _ENDED: dict[int, str] = {
-    signal.SIGKILL: "the system ended the decoding process, most likely for lack of memory (fewer --workers take less)",
-    signal.SIGBUS: "the memory that processes share (/dev/shm) is too small; a container's grows with --shm-size",
-    signal.SIGSEGV: "the decoder crashed",
-    signal.SIGABRT: "the decoder crashed",
+    loaders.KILLED: "the system ended the decoding process, most likely for lack of memory (fewer --workers take less)",
+    loaders.NO_SHARED_MEMORY: "the memory that processes share (/dev/shm) is too small; a container's grows with "
+    "--shm-size",
+    **dict.fromkeys(loaders.CRASHED, "the decoder crashed"),
+    loaders.GONE: "the decoding process went away, most likely ended by the system for lack of memory (fewer --workers "
+    "take less)",
 }
-_GONE = "the decoding process went away, most likely ended by the system for lack of memory (fewer --workers take less)"
-
-
-def _lost(error: Exception, stream: Iterator[Part]) -> str | None:
-    """Why a worker was lost, or None where the error says something else."""
-    if isinstance(error, SharedMemoryError):
-        return _ENDED[signal.SIGBUS]
-    told = isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
-    if not told and not isinstance(error, EOFError | ConnectionError):  # as when it dies while it hands something over
-        return None
-    with suppress(RuntimeError):  # torch tells of a second loss by an error in whatever is running
-        getattr(stream, "_shutdown_workers", lambda: None)()
-    for worker in getattr(stream, "_workers", ()):
-        worker.join(timeout=0.2)
-        if worker.exitcode is not None and -worker.exitcode in _ENDED:
-            return _ENDED[-worker.exitcode]
-    return _GONE
-
-
-def _as_worker(_: int) -> None:
-    torch.set_num_threads(1)
-    # Ctrl-C and SIGTERM are for the main process, whose handlers a forked worker has
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _bytes(parts: list[Part]) -> int:
@@ -204,11 +178,7 @@ def _joined(parts: list[Part]) -> Part:
     )
 
 
-def _handed_over(part: Part, away: bool) -> Part:
+def _handed_over(part: Part) -> Part:
     """The part, in memory shared with the process that asked for it where that is another one."""
-    if away and part.views.nbytes:
-        try:
-            part.views.share_memory_()
-        except (RuntimeError, OSError) as error:  # later, in the queue's own thread, nobody would hear of it
-            raise SharedMemoryError(f"shared memory is full ({error})") from None
+    loaders.handed_over(part.views)
     return part

@@ -1,7 +1,6 @@
 """Training clips in batches, each a pure function of the seed, the epoch and its place: any run can be resumed."""
 
 import hashlib
-import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from timesformer import machine
 from timesformer.config import TrainConfig
+from timesformer.data import loaders
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.video import augment, memory, reader, sampling, tars
@@ -43,7 +43,7 @@ class Sample:
     clip: Tensor
     """Normalised floats (t, c, h, w)."""
     target: Tensor
-    """A class number, or floats (outputs,) for several labels and numbers to predict."""
+    """A class number, floats (outputs,) for several labels, or doubles (outputs,) for numbers to predict."""
     damage: str = ""
     """What does not decode of the video, where others of its frames stand in."""
 
@@ -55,7 +55,7 @@ class Batch:
     clips: Tensor
     """Normalised floats (b, t, c, h, w); b may be smaller than asked for, or 0."""
     targets: Tensor
-    """Class numbers (b,), or floats (b, outputs) for several labels and numbers to predict."""
+    """Class numbers (b,), floats (b, outputs) for several labels, or doubles (b, outputs) for numbers to predict."""
     broken: tuple[Broken, ...]
     """Videos left out of the batch."""
     damaged: tuple[Broken, ...] = ()
@@ -148,11 +148,15 @@ class TrainingClips(Dataset[Sample | Broken]):
         self.targets = [torch.tensor(manifest.target(item), dtype=kind) for item in items]
         self.config = config
         self.cache = cache
+        self.given_up: dict[int, str] = {}
+        """Positions of items that are not tried again, and why."""
 
     def __getitem__(self, place: Place) -> Sample | Broken:
         epoch, repeat, position = place
         generator = torch.Generator().manual_seed(mixed(self.config.engine.seed, epoch, repeat, position))
         key = self.items[position].key
+        if position in self.given_up:
+            return Broken(key, self.given_up[position])
         try:
             with memory.named(self.items[position].path):
                 frames, damage = self._frames(position, generator)
@@ -167,7 +171,7 @@ class TrainingClips(Dataset[Sample | Broken]):
         clip = self.config.clip
         blank = torch.empty(0, clip.frames, 3, *clip.frame_size), self.targets[0][None][:0]
         return Batch(
-            clips=torch.stack([sample.clip for sample in good]) if good else blank[0],
+            clips=loaders.handed_over(torch.stack([sample.clip for sample in good]) if good else blank[0]),
             targets=torch.stack([sample.target for sample in good]) if good else blank[1],
             broken=tuple(sample for sample in samples if isinstance(sample, Broken)),
             damaged=tuple(Broken(sample.key, sample.damage) for sample in good if sample.damage),
@@ -204,8 +208,18 @@ def batches(
             num_workers=workers,
             collate_fn=clips.batch,
             pin_memory=pin,
-            worker_init_fn=_as_worker,
+            worker_init_fn=loaders.begin,
         )
+    )
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """Batches as one; of at least one."""
+    return Batch(
+        clips=torch.cat([part.clips for part in parts]),
+        targets=torch.cat([part.targets for part in parts]),
+        broken=tuple(video for part in parts for video in part.broken),
+        damaged=tuple(video for part in parts for video in part.damaged),
     )
 
 
@@ -256,13 +270,6 @@ def fingerprint(manifest: Manifest, items: Sequence[Item]) -> str:
     if shards := shards_of_items(items):
         text += repr(shards)
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-
-
-def _as_worker(_: int) -> None:
-    torch.set_num_threads(1)
-    # A Ctrl-C is for the training, which ends its workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def mixed(*numbers: int) -> int:

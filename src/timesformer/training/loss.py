@@ -10,10 +10,14 @@ from timesformer.weights.metadata import Units
 
 
 def dense_targets(targets: Tensor, classes: int, units: Units = ()) -> Tensor:
-    """Targets as floats (b, outputs): class numbers become one-hot rows, a regression's numbers spreads."""
+    """Targets as floats (b, outputs): class numbers become one-hot rows, a regression's numbers standard deviations.
+
+    Numbers are centred in float64, in which seconds since 1970 still differ, and on the CPU, as not every device has
+    it; the others stay on their device.
+    """
     if units:
-        mean, spread = torch.tensor(units, dtype=torch.float64, device=targets.device).T
-        return ((targets.double() - mean) / spread).float()
+        mean, deviation = torch.tensor(units, dtype=torch.float64).T
+        return ((targets.cpu().double() - mean) / deviation).float()
     return F.one_hot(targets, classes).float() if targets.ndim == 1 else targets.float()
 
 

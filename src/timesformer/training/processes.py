@@ -1,10 +1,11 @@
 """One process or many: who this one is, how the model is shared, and how its whole state is collected."""
 
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,7 @@ from timesformer.config import EngineConfig
 from timesformer.model.transformer import TimeSformer
 from timesformer.training import arithmetic
 
+T = TypeVar("T")
 _KEPT: list[dist.ProcessGroup | None] = []
 """Groups that were left. Gloo's threads take the interpreter's lock to drop what they sent, holding a lock that the
 group's destructor waits for: a group that goes with the last reference, in the wrong millisecond, never returns."""
@@ -60,6 +62,30 @@ class World:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
+
+    def let_first(self, act: Callable[[], T]) -> T:
+        """Let the first process do what only one may, and return in all what came of it; what it raises, all raise."""
+        done: T | None = None
+        error: Exception | None = None
+        if self.first:
+            try:
+                done = act()
+            except Exception as caught:
+                if self.size == 1:
+                    raise
+                error = caught
+        done, said = self.collect((done, _sendable(error)))[0]
+        if error or said:
+            raise error or said
+        return done  # type: ignore[return-value]
+
+
+def _sendable(error: Exception | None) -> Exception | None:
+    """An error as other processes can read it."""
+    try:
+        return pickle.loads(pickle.dumps(error)) if error else None
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def launched() -> bool:

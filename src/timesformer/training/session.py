@@ -156,7 +156,8 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
     config, device = session.config, session.world.device
     generator = torch.Generator().manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank, 1))
     torch.manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank))
-    targets = loss.dense_targets(batch.targets.to(device, non_blocking=True), config.model.classes, session.units)
+    given = batch.targets if session.units else batch.targets.to(device, non_blocking=True)
+    targets = loss.dense_targets(given, config.model.classes, session.units).to(device)
     clips = batch.clips.to(device, non_blocking=True)
     clips, targets = augment.mix(clips, targets, config.augment, generator=generator)
     session.optimizer.zero_grad(set_to_none=True)

@@ -111,7 +111,7 @@ def write_folder(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
 
 def _unit_notes(checkpoint: Checkpoint) -> tuple[str, ...]:
     """What to do with the answers of a regression that are spreads from a mean."""
-    pairs = ", ".join(f"x {spread:.6g} + {mean:.6g}" for mean, spread in checkpoint.units)
+    pairs = ", ".join(f"x {spread:.6g} + {mean:.15g}" for mean, spread in checkpoint.units)
     return (f"the logits become the predicted numbers by {pairs}",) if pairs else ()
 
 

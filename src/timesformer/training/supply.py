@@ -1,0 +1,131 @@
+"""Batches for the steps of a training, decoded ahead by workers that the system may end at any time.
+
+A batch is a function of the seed and its step alone, so that a supply whose worker was lost starts again with fewer at
+the step at hand, and the training learns what it would have learned.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+from timesformer.config import TrainConfig
+from timesformer.data import dataset, loaders
+from timesformer.data.dataset import Batch, Place, TrainingClips
+from timesformer.data.items import counted
+from timesformer.training.processes import World
+from timesformer.training.session import TrainingError
+from timesformer.video.reader import lacking
+
+LOST = {
+    loaders.KILLED: "the system ended it, most likely for lack of memory",
+    loaders.NO_SHARED_MEMORY: "the memory that processes share (/dev/shm) is full; a container's grows with --shm-size",
+    **dict.fromkeys(loaders.CRASHED, "the decoder crashed"),
+    loaders.GONE: "it went away, most likely ended by the system for lack of memory",
+}
+"""What probably happened to a worker, by the signal that ended it."""
+REMEDY = (
+    "Fewer --engine.workers, --engine.cache off and smaller videos (timesformer prepare DATA OUT) take less memory; "
+    "if the training ends, --resume goes on from the saved state"
+)
+TWICE = 2
+"""Times that the only worker may be lost over a batch before its videos are decoded one by one."""
+
+
+class Supply:
+    """This process's share of every batch from a step on."""
+
+    def __init__(
+        self, clips: TrainingClips, config: TrainConfig, world: World, *, start: int, warn: Callable[[str], None]
+    ) -> None:
+        self.clips, self.config, self.world, self.warn = clips, config, world, warn
+        self.plan = [len(batch) for batch in self._order(0)]
+        """Clips of each step of an epoch, over all processes."""
+        self.workers = config.engine.workers
+        self._step = start
+        self._times = 0
+        """How often the only worker was lost over the batch at hand."""
+        self._stream = self._from(start)
+
+    def __next__(self) -> Batch:
+        """The next step's batch; raises TrainingError where workers are lost over whatever they decode."""
+        while True:
+            try:
+                batch = next(self._stream)
+            except StopIteration:
+                raise
+            except Exception as error:
+                ended = loaders.lost(error, self._stream)
+                if ended is None and lacking(error):
+                    ended = loaders.KILLED
+                    loaders.close(self._stream)
+                if ended is None or not self.workers:
+                    raise
+                if not self._lost(ended):
+                    self._stream = self._from(self._step)
+                    continue
+                batch = self._one_by_one(next(self._places(self._step)))
+                self._stream = self._from(self._step + 1)
+            self._step += 1
+            self._times = 0
+            return batch
+
+    def close(self) -> None:
+        """End the workers."""
+        loaders.close(self._stream)
+
+    def _from(self, step: int) -> Iterator[Batch]:
+        """Batches from a step on, with the workers that are left."""
+        pin = self.world.device.type == "cuda"
+        return dataset.batches(self.clips, self._places(step), workers=self.workers, pin=pin)
+
+    def _places(self, step: int) -> Iterator[list[Place]]:
+        """This process's share of every batch from a step on."""
+        per_epoch = len(self.plan)
+        epochs = range(step // per_epoch, self.config.optim.epochs)
+        orders = (batch for epoch in epochs for batch in self._order(epoch))
+        return (
+            batch[self.world.rank :: self.world.size] for batch in itertools.islice(orders, step % per_epoch, None)
+        )
+
+    def _order(self, epoch: int) -> list[list[Place]]:
+        optim = self.config.optim
+        return dataset.order(
+            len(self.clips.items),
+            epoch=epoch,
+            repeats=optim.repeats,
+            batch=optim.batch,
+            seed=self.config.engine.seed,
+            shards=self.clips.shards,
+        )
+
+    def _lost(self, ended: int) -> bool:
+        """Go on with fewer workers; whether the only one was lost over the same batch again."""
+        self._times += self.workers == 1
+        again = self._times >= TWICE
+        if self.workers > 1:
+            self.workers //= 2
+        elif ended == loaders.NO_SHARED_MEMORY:  # the main process shares nothing with others
+            self.workers, again = 0, False
+        left = counted(self.workers, "worker") if self.workers else "the main process alone"
+        self.warn(f"a loader worker was lost at step {self._step + 1}: {LOST[ended]}; going on with {left}. {REMEDY}.")
+        return again
+
+    def _one_by_one(self, places: Sequence[Place]) -> Batch:
+        """A batch of which each clip is decoded by a worker of its own: one that is lost again names its video."""
+        parts, gone = [], 0
+        for place in places:
+            stream = dataset.batches(self.clips, [[place]], workers=1)
+            try:
+                parts.append(next(stream))
+            except Exception as error:
+                ended = loaders.lost(error, stream)
+                if ended is None:
+                    raise
+                gone += 1
+                self.clips.given_up[place[2]] = f"a loader worker was lost whenever it was decoded: {LOST[ended]}"
+                parts.append(self.clips.batch([self.clips[place]]))
+            finally:
+                loaders.close(stream)
+        if gone > max(len(places) // 2, 1):
+            raise TrainingError(f"{gone} loader workers were lost, each over another video, at step {self._step + 1}: "
+                                f"not enough memory is left. {REMEDY}.")
+        return dataset.joined(parts)
