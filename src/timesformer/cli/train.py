@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from timesformer.training.plan import Base
 
 
+STOPPED = {
+    "all": "the state is saved. Go on with",
+    "earlier": "the state could not be saved, but an earlier one is there. Go on from that with",
+    "nothing": "nothing was saved. Begin anew with",
+}
+"""What is said after a signal, by what the saved state holds."""
+
+
 @dataclass(frozen=True)
 class Start:
     """What has to be known before the other settings can be chosen."""
@@ -98,9 +106,9 @@ def _train(table: "Manifest", config: TrainConfig, arguments: Start, display: "D
     display.say(summary(config))
     outcome = run(table, config, arguments.out, resume=arguments.resume, display=display)
     if outcome.stopped:
-        saved = outcome.run.last.exists()
-        display.say("stopped by a signal; the state is saved. Go on with:" if saved else "stopped; begin anew with:")
-        display.say(f"  {to_go_on(arguments) if saved else to_go_on(arguments).removesuffix(' --resume')}")
+        display.say(f"stopped by a signal; {STOPPED[outcome.saved]}:")
+        again = to_go_on(arguments)
+        display.say(f"  {again.removesuffix(' --resume') if outcome.saved == 'nothing' else again}")
         return 128 + outcome.stopped
     display.say(closing(outcome))
     display.say(f"next:\n  {shlex.join(_next(outcome.best, table, arguments))}")

@@ -9,7 +9,6 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from timesformer.config import ConfigError
@@ -17,6 +16,7 @@ from timesformer.config import ConfigError
 NAME = "training.lock"
 PLACE = 2**30
 """Offset of the byte that is locked: far behind the text, which others may then read, on Windows too."""
+TRIES = 20
 _held: set[str] = set()
 """Locks of this process; the system would give it a second one, and take both away with the first file closed."""
 _guard = threading.Lock()
@@ -25,25 +25,24 @@ _guard = threading.Lock()
 class Lock:
     """The right to write into a folder, from :meth:`take` to :meth:`release`."""
 
-    def __init__(self, folder: Path, *, warn: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
-        self.warn = warn
         self._file = -1
         self._key = ""
 
-    def take(self) -> None:
-        """Take the lock, whose folder must exist; raises ConfigError where another training holds it.
+    def take(self) -> bool:
+        """Take the lock, whose folder must exist; whether it guards, which it can't on a file system without locks.
 
-        On a file system that knows no locks, ``warn`` is told that nothing guards the folder. Raises OSError where the
-        file can't be written.
+        Raises ConfigError where another training holds it, OSError where the file can't be written.
         """
         key = os.path.realpath(self.path)
         with _guard:
-            if key in _held:
-                raise self._taken()
-            self._file = self._locked()
+            if key in _held:  # not to be opened: closing any file of it takes this process's lock away
+                raise self._taken(f"of this process, {os.getpid()}")
+            guards = self._lock()
             self._key = key
             _held.add(key)
+        return guards
 
     def release(self) -> None:
         """Give the lock back, if it is held."""
@@ -64,36 +63,36 @@ class Lock:
     def holds(self) -> bool:
         """Whether the file that was locked is still the one in the folder: not where that was removed or replaced."""
         try:
-            return self._file >= 0 and os.path.samestat(os.fstat(self._file), self.path.stat())
+            mine, there = os.fstat(self._file), self.path.stat()
         except OSError:
             return False
+        # some network file systems give a file another number at each look
+        alike = (mine.st_size, mine.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
+        return os.path.samestat(mine, there) or (alike and mine.st_size > 0)
 
-    def _locked(self) -> int:
-        """The open file, locked."""
-        while True:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+    def _lock(self) -> bool:
+        """Open the file and lock it."""
+        for again in range(TRIES):
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
-                if not _lock(file):
-                    self.warn(
-                        f"{self.path.parent} lies where files can't be locked; nothing but you keeps a second training "
-                        "from writing into it."
-                    )
-            except BlockingIOError as error:
-                os.close(file)
-                raise self._taken() from error
-            self._file = file
-            if self.holds():  # the one before may have removed the file between opening and locking
-                os.ftruncate(file, 0)
-                os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-                return file
-            os.close(file)
-            self._file = -1
+                guards = _lock(self._file)
+                # the one before may have removed the file between opening and locking
+                if self.holds() or again == TRIES - 1:
+                    os.ftruncate(self._file, 0)
+                    os.write(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                    return guards
+            except OSError as error:
+                os.close(self._file)
+                self._file = -1
+                if isinstance(error, BlockingIOError):
+                    raise self._taken() from error
+                raise
+            os.close(self._file)
+        raise AssertionError
 
-    def _taken(self) -> ConfigError:
-        try:
-            holder = " ".join(self.path.read_text(encoding="utf-8", errors="replace").split())[:80]
-        except OSError:
-            holder = ""
+    def _taken(self, holder: str = "") -> ConfigError:
+        with contextlib.suppress(OSError):
+            holder = holder or " ".join(self.path.read_text(encoding="utf-8", errors="replace").split())[:80]
         return ConfigError(
             f"another training{f' ({holder})' if holder else ''} writes into {self.path.parent}; wait for its end, or "
             "choose another folder (--out)."

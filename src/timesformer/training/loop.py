@@ -1,12 +1,11 @@
 """Training, from a table of videos to a checkpoint."""
 
-import itertools
 import math
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from timesformer.config import ConfigError, TrainConfig
@@ -17,6 +16,7 @@ from timesformer.data.manifest import Manifest
 from timesformer.training import (
     adapters,
     arithmetic,
+    opening,
     optimiser,
     processes,
     resuming,
@@ -32,6 +32,7 @@ from timesformer.training.processes import World
 from timesformer.training.runfolder import Row, RunFolder, SaveError, State
 from timesformer.training.session import Session
 from timesformer.training.stopping import Stopped
+from timesformer.training.supply import Supply, SupplyError
 
 
 def train(
@@ -63,53 +64,53 @@ def train(
         run = RunFolder(out)
         display = display or Display(show=world.first)
         _check(manifest, config, world)
-        run.check(config, resume=resume)
-        if added := run.added(config):
-            display.say(f"- {added}")
-        if world.first:
-            run.open(config, data=str(manifest.source))
         board = tensorboard.Board(
             run.path / "tensorboard", on=config.engine.tensorboard and world.first, warn=display.warn
         )
-        with display:
+        with display, opening.opened(run, config, world, data=manifest.source, resume=resume, display=display):
             try:
                 clips = _clips(manifest, config, world=world, run=run, display=display, caught=caught)
             except Stopped:
                 stopped = next(iter(caught), signal.SIGTERM)
                 display.say(f"{signal.Signals(stopped).name}: stopped before the first step")
-                return Outcome(run, (), (), stopped, session.measure(config))
+                return Outcome(run, (), (), stopped, session.measure(config), "all" if run.last.exists() else "nothing")
             current, state = session.begin(manifest, config, world=world, run=run, display=display, resume=resume)
+            opening.check_room(current)
             board.begin(done=state.done, rows=state.rows)
             stopped = 0
             try:
-                _run(current, state, clips, caught, board, on_epoch)
+                with closing(Supply(clips, config, world, start=state.done, warn=display.warn)) as supply:
+                    _run(current, state, supply, caught, board, on_epoch)
                 saving.keep(current, session.snapshot(current, state), run.final)
             except DataError:  # once the videos are mended, the training goes on from here
                 saving.name_broken(current, state)
                 saving.save(current, replace(state, found={}, damaged={}))
+                raise
+            except SupplyError:
+                if alone:  # others wait within a step
+                    saving.save(current, state)
                 raise
             except Stopped:
                 stopped = next(iter(caught), signal.SIGTERM)
                 saving.save(current, state)
                 display.say(f"{signal.Signals(stopped).name}: stopped after step {state.done}, epoch {len(state.rows)}")
     videos = tuple(Broken(key, reason) for key, reason in state.found.items())
-    return Outcome(run, tuple(state.rows), videos, stopped, session.measure(config))
+    return Outcome(run, tuple(state.rows), videos, stopped, session.measure(config), current.kept.holds(state.done))
 
 
 def _run(
     current: Session,
     state: State,
-    clips: TrainingClips,
+    supply: Supply,
     caught: list[int],
     board: tensorboard.Board,
     on_epoch: OnEpoch | None,
 ) -> None:
     """All that is left to do, from the start or from where the state says; raises Stopped between two steps."""
     config, optim, world = current.config, current.config.optim, current.world
-    plan = [len(batch) for batch in _order(config, clips, epoch=0)]
+    plan = supply.plan
     per_epoch, steps = len(plan), len(plan) * optim.epochs
     resuming.check_progress(current.run.last, state, per_epoch=per_epoch, epochs=optim.epochs)
-    stream = _stream(current, clips, state.done, per_epoch)
     saved = time.monotonic()
     current.display.begin("training", steps, state.done, validations=optim.epochs)
     while len(state.rows) < optim.epochs:
@@ -120,7 +121,7 @@ def _run(
             current.display.begin("training", steps, state.done, validations=optim.epochs)
         else:
             before = time.monotonic()
-            batch = next(stream)
+            batch = next(supply)
             state.waited += time.monotonic() - before
             lr = optimiser.rate(state.done, steps=steps, per_epoch=per_epoch, optim=optim)
             optimiser.set_rate(current.optimizer, lr)
@@ -137,20 +138,20 @@ def _run(
             bool(caught) and len(state.rows) < optim.epochs,
             time.monotonic() - saved > 60 * config.engine.save_minutes,
             not math.isfinite(state.loss),
-            len(state.found) > config.engine.broken_share * len(clips.items),
+            len(state.found) > config.engine.broken_share * len(supply.clips.items),
         )
         if astray:
             raise session.not_a_number(f"the loss of step {state.done}")
         if spoiled:
             saving.share_found(current, state)
-            saving.check_broken(state.found, clips.items, config)
+            saving.check_broken(state.found, supply.clips.items, config)
         if stop:
             raise Stopped
         if ended or due:
             saving.save(current, state)
             saved = time.monotonic()
-        if ended and on_epoch and world.first:
-            on_epoch(dict(state.rows[-1]))
+        if ended and on_epoch:
+            world.let_first(partial(on_epoch, dict(state.rows[-1])))
 
 
 def _count(state: State, batch: Batch, loss: float) -> None:
@@ -223,7 +224,8 @@ def _clips(
         decoded = dataset.decode_all(items, config, progress=progress)
     if world.agree(bool(caught))[0]:
         raise Stopped
-    broken = {video.key: video.reason for video in decoded if isinstance(video, Broken)}
+    found = world.collect({video.key: video.reason for video in decoded if isinstance(video, Broken)})
+    broken = {key: reason for each in found for key, reason in each.items()}
     if world.first:
         try:
             run.write_broken(broken, {})
@@ -231,27 +233,6 @@ def _clips(
             display.warn(str(error))
     saving.check_broken(broken, items, config)
     return TrainingClips(manifest, items, config, cache=decoded)
-
-
-def _order(config: TrainConfig, clips: TrainingClips, *, epoch: int) -> list[list[dataset.Place]]:
-    optim = config.optim
-    return dataset.order(
-        len(clips.items),
-        epoch=epoch,
-        repeats=optim.repeats,
-        batch=optim.batch,
-        seed=config.engine.seed,
-        shards=clips.shards,
-    )
-
-
-def _stream(current: Session, clips: TrainingClips, done: int, per_epoch: int) -> Iterator[Batch]:
-    """This process's share of every batch from step ``done`` on, decoded ahead by the workers across epochs."""
-    config, world = current.config, current.world
-    epochs = range(done // per_epoch, config.optim.epochs)
-    orders = (batch for epoch in epochs for batch in _order(config, clips, epoch=epoch))
-    shares = (batch[world.rank :: world.size] for batch in itertools.islice(orders, done % per_epoch, None))
-    return dataset.batches(clips, shares, workers=config.engine.workers, pin=world.device.type == "cuda")
 
 
 def _check(manifest: Manifest, config: TrainConfig, world: World) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from timesformer.data.dataset import Broken
 from timesformer.training.runfolder import Row, RunFolder
@@ -26,6 +27,8 @@ class Outcome:
     """The signal that stopped it early, or 0."""
     measure: str = ""
     """Name of the measure that says which epoch is best."""
+    saved: Literal["all", "earlier", "nothing"] = "nothing"
+    """What the saved state holds, from which the training can be resumed: all steps, only earlier ones, or none."""
 
     @property
     def best(self) -> Path:

@@ -77,7 +77,7 @@ class World:
         done, said = self.collect((done, _sendable(error)))[0]
         if error or said:
             raise error or said
-        return done  # type: ignore[return-value]
+        return done
 
 
 def _sendable(error: Exception | None) -> Exception | None:

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from timesformer import charts, configfile, machine
 from timesformer.config import ConfigError, TrainConfig
+from timesformer.plain import printable
 from timesformer.training import resuming
+from timesformer.training.lock import Lock
 
 DRAWING = 15.0
 """Seconds between two pictures of the curves, which take longer to draw than a small epoch to train."""
@@ -76,6 +78,22 @@ class State:
     """Fingerprint of the training items, whose order the steps depend on."""
 
 
+@dataclass
+class Kept:
+    """What of the state is on the disk."""
+
+    done: int | None = None
+    """Steps done in the saved state; None where none was saved."""
+    failures: int = 0
+    """Savings that failed since the last one that did not."""
+
+    def holds(self, done: int) -> Literal["all", "earlier", "nothing"]:
+        """Whether the saved state holds so many steps, fewer, or none."""
+        if self.done is None:
+            return "nothing"
+        return "all" if self.done == done else "earlier"
+
+
 class Saved(NamedTuple):
     """What a saved state consists of."""
 
@@ -99,6 +117,7 @@ class RunFolder:
         self._parts = (path / "last.parts.0", path / "last.parts.1")
         self.broken = path / "broken.csv"
         self.curves = path / "curves.png"
+        self.lock = Lock(path)
         self._drawn = time.monotonic()
 
     def claim(self, *, resume: bool) -> None:
@@ -140,17 +159,38 @@ class RunFolder:
         cosine = f"the learning rate now falls to zero over all {after}, so it rises where the run goes on"
         return f"{before} epochs become {after}: {cosine if config.optim.schedule == 'cosine' else steps}"
 
-    def open(self, config: TrainConfig, *, data: str) -> None:
-        """Make the folder, write the whole config into it, and remove what an earlier process left half written."""
+    def make(self) -> None:
+        """Make the folder; raises :class:`SaveError` where it can't be."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SaveError(f"{self.path} can't be made ({error.strerror}); choose another folder (--out).") from error
+
+    def take(self) -> bool:
+        """Lock the folder for this training; whether its file system can do that.
+
+        Raises ConfigError where another training has it, :class:`SaveError` where it can't be written into.
+        """
+        try:
+            return self.lock.take()
+        except OSError as error:
+            raise SaveError(
+                f"{self.path} can't be written into ({error.strerror}); free space or change its permissions, or "
+                "choose another folder (--out)."
+            ) from error
+
+    def open(self, config: TrainConfig, *, data: Path) -> None:
+        """Write the whole config into the folder, and remove what an earlier process left half written."""
         for path in self.path.glob(".*.partial"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if not (self.last.exists() and self.config.exists()) or config.optim.epochs > self.begun().optim.epochs:
             with replacing(self.config) as path:
-                path.write_text(f"# data: {data}\n{configfile.to_toml(config)}", encoding="utf-8")
+                path.write_text(f"# data: {printable(str(data))}\n{configfile.to_toml(config)}", encoding="utf-8")
+
+    def size(self) -> int:
+        """Bytes of what the folder holds that a training replaces."""
+        files = [self.last, self.best, self.final, *(file for part in self._parts for file in part.glob("*"))]
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     def save(self, saved: Saved) -> None:
         """Replace the saved state; the parts of the one before go with it."""
@@ -191,7 +231,11 @@ class RunFolder:
     def write_broken(self, found: dict[str, str], damaged: dict[str, str]) -> None:
         """Replace the list of broken videos and of those used in part, each with its reason; none, no list."""
         if found or damaged:
-            with replacing(self.broken) as path, path.open("w", newline="", encoding="utf-8") as file:
+            # names that aren't UTF-8 are written as the bytes they are
+            with (
+                replacing(self.broken) as path,
+                path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+            ):
                 writer = csv.writer(file)
                 writer.writerow(["path", "reason", "used"])
                 writer.writerows((key, reason, "no") for key, reason in sorted(found.items()))

@@ -15,6 +15,22 @@ from timesformer.weights import checkpoint
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.report import WeightsError
 
+MOST = 3
+"""Savings in a row that may fail before the training ends."""
+
+
+def guard(session: Session) -> None:
+    """Raise :class:`SaveError`, in all processes, where the run's folder is no longer the one that was begun in."""
+
+    def check() -> None:
+        if not session.run.lock.holds():
+            raise SaveError(
+                f"{session.run.path} was removed or replaced while the training ran: what it held is lost, and nothing "
+                "more can be kept. Start the training again, in a folder that stays (--out)."
+            )
+
+    session.world.let_first(check)
+
 
 def keep(session: Session, model: TimeSformer, path: Path) -> None:
     """Write a model with everything needed to use it; raises WeightsError where it can't, the previous file stays."""
@@ -24,9 +40,9 @@ def keep(session: Session, model: TimeSformer, path: Path) -> None:
         about += f", fold {session.manifest.fold}"
     if config.init:
         about += f", started from {config.init}"
-    if session.world.first:
-        labels, units = session.manifest.labels, session.units
-        checkpoint.save(Checkpoint(model, config.clip, labels, config.task, about, units=units), path)
+    whole = Checkpoint(model, config.clip, session.manifest.labels, config.task, about, units=session.units)
+    guard(session)
+    session.world.let_first(lambda: checkpoint.save(whole, path))
 
 
 def keep_best(session: Session, model: TimeSformer) -> bool:
@@ -47,7 +63,12 @@ def share_found(session: Session, state: State) -> None:
 
 
 def save(session: Session, state: State) -> None:
-    """Write the state to go on from; a full disk keeps the previous one and is said, not fatal."""
+    """Write the state to go on from; a full disk keeps the previous one and is said.
+
+    Raises :class:`SaveError`, in all processes, where it failed :data:`MOST` times in a row, or where the run's folder
+    is gone: a training of which nothing is kept must not go on.
+    """
+    guard(session)
     share_found(session, state)
     world = session.world
     now = replace(
@@ -56,33 +77,50 @@ def save(session: Session, state: State) -> None:
         clips=round(world.total(state.clips)),
         scaler=session.scaler.state_dict(),
     )
-    if sharded.is_sharded(session.model):
-        _save_parts(session, now)
+    write = _write_parts if sharded.is_sharded(session.model) else _write
+    problem = world.collect(write(session, now))[0]
+    kept = session.kept
+    if not problem:
+        kept.done, kept.failures = state.done, 0
         return
+    kept.failures += 1
+    if kept.failures >= MOST:
+        last = "none was ever kept" if kept.done is None else f"the one after step {kept.done} is kept"
+        raise SaveError(
+            f"the state could not be saved {kept.failures} times in a row, and {last}: {problem} Free space or "
+            "mend the folder; then --resume goes on."
+        )
+    session.display.warn(problem)
+
+
+def _write(session: Session, state: State) -> str:
+    """Write the state from the first process; what went wrong, or nothing."""
     weights, optimizer = processes.whole_state(session.model, session.optimizer)
-    if world.first:
-        now.average = [value.cpu() for value in state.average]
+    if session.world.first:
+        state.average = [value.cpu() for value in state.average]
         try:
-            session.run.save(Saved(now, weights, optimizer))
+            session.run.save(Saved(state, weights, optimizer))
         except SaveError as error:
-            session.display.warn(str(error))
+            return str(error)
+    return ""
 
 
-def _save_parts(session: Session, state: State) -> None:
+def _write_parts(session: Session, state: State) -> str:
     """Write the state with every process writing its part; it counts once the first has written that all did."""
     world, run = session.world, session.run
-    folder = run.free_parts()
+    folder = world.let_first(run.free_parts)
     if world.first:
         shutil.rmtree(folder, ignore_errors=True)
     world.agree(False)  # nobody writes before
+    problem = ""
     try:
         sharded.write(folder, session.model, session.optimizer, state.average)
         if world.first:
             run.save(Saved(replace(state, average=[]), {}, {}, folder))
     except SaveError as error:
-        if world.first:
-            session.display.warn(str(error))
+        problem = str(error)
     world.agree(False)  # nobody goes on before the old parts are gone
+    return problem
 
 
 def name_broken(session: Session, state: State) -> None:

@@ -18,7 +18,7 @@ from timesformer.scoring import InterruptedScoringError, Scoring, score_videos
 from timesformer.training import adapters, arithmetic, loss, optimiser, processes, resuming, sharded
 from timesformer.training.display import Display
 from timesformer.training.processes import World
-from timesformer.training.runfolder import Row, RunFolder, Saved, State
+from timesformer.training.runfolder import Kept, Row, RunFolder, Saved, State
 from timesformer.training.stopping import Stopped
 from timesformer.video import augment
 from timesformer.weights import loading
@@ -53,6 +53,8 @@ class Session:
     """Tensors that the weights to start from did not have."""
     units: Units
     """Mean and spread of each number of a regression."""
+    kept: Kept
+    """What of the state is on the disk."""
 
 
 def begin(
@@ -111,6 +113,7 @@ def _build(
         weights=loss.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
         lacking=lacking,
         units=units,
+        kept=Kept(saved.state.done if saved else None),
     )
 
 

@@ -30,6 +30,10 @@ TWICE = 2
 """Times that the only worker may be lost over a batch before its videos are decoded one by one."""
 
 
+class SupplyError(TrainingError):
+    """Workers are lost over whatever they decode."""
+
+
 class Supply:
     """This process's share of every batch from a step on."""
 
@@ -46,7 +50,7 @@ class Supply:
         self._stream = self._from(start)
 
     def __next__(self) -> Batch:
-        """The next step's batch; raises TrainingError where workers are lost over whatever they decode."""
+        """The next step's batch; raises :class:`SupplyError` where workers are lost over whatever they decode."""
         while True:
             try:
                 batch = next(self._stream)
@@ -82,9 +86,7 @@ class Supply:
         per_epoch = len(self.plan)
         epochs = range(step // per_epoch, self.config.optim.epochs)
         orders = (batch for epoch in epochs for batch in self._order(epoch))
-        return (
-            batch[self.world.rank :: self.world.size] for batch in itertools.islice(orders, step % per_epoch, None)
-        )
+        return (batch[self.world.rank :: self.world.size] for batch in itertools.islice(orders, step % per_epoch, None))
 
     def _order(self, epoch: int) -> list[list[Place]]:
         optim = self.config.optim
@@ -126,6 +128,8 @@ class Supply:
             finally:
                 loaders.close(stream)
         if gone > max(len(places) // 2, 1):
-            raise TrainingError(f"{gone} loader workers were lost, each over another video, at step {self._step + 1}: "
-                                f"not enough memory is left. {REMEDY}.")
+            raise SupplyError(
+                f"{gone} loader workers were lost, each over another video, at step {self._step + 1}: "
+                f"not enough memory is left. {REMEDY}."
+            )
         return dataset.joined(parts)
