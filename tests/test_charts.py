@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from timesformer import charts
+from timesformer import charts, lettering
 from timesformer.weights.report import WeightsError
 
 
@@ -45,6 +45,31 @@ def test_labels_may_hold_any_text(tmp_path: Path) -> None:
     labels = ["$\\frac{$", "空翻", "a_b^{", "%s\\n", "long " * 40, ""]
     picture = drawn(np.ones((6, 6), dtype=np.int64), tmp_path, labels)
     assert max(picture.shape[:2]) < 1000
+
+
+def test_names_that_no_font_has_are_numbers_and_the_picture_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lettering, "_others", tuple)
+    counts = np.eye(3, dtype=np.int64)
+    strange = drawn(counts, tmp_path, ["空翻", "b", "\x1b[31mred"])
+    numbered = drawn(counts, tmp_path, ["class 0", "b", "\\x1b[31mred"])
+    assert strange.shape == numbered.shape
+    assert not np.array_equal(strange, numbered)  # the line below says that names are missing
+
+
+def test_fonts_are_added_for_what_the_default_one_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    has = {"DejaVu Sans": "abc", "Latin": "abcé", "Han": "空翻", "Kana": "ジャンプ"}
+    monkeypatch.setattr(lettering, "_others", lambda: ["Latin", "Han", "Kana"])
+    monkeypatch.setattr(lettering, "_characters", lambda name: {ord(character) for character in has[name]})
+    assert lettering.families(["a b", "空翻"]) == (["DejaVu Sans", "Han"], frozenset())
+    assert lettering.families(["ジャンプ", "é!"]) == (["DejaVu Sans", "Latin", "Kana"], frozenset("!"))
+
+
+def test_no_matrix_is_drawn_of_more_classes_than_a_picture_shows(tmp_path: Path) -> None:
+    labels = [str(number) for number in range(charts.MOST + 1)]
+    assert not charts.confusion(np.zeros((1, 1)), labels, tmp_path / "c.png")
+    assert not (tmp_path / "c.png").exists()
 
 
 def test_curves_are_drawn_from_whatever_was_measured(tmp_path: Path) -> None:

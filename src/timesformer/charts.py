@@ -1,6 +1,5 @@
 """Pictures of results: a confusion matrix and the curves of a training, as PNG files."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from timesformer import lettering
+from timesformer.plain import printable
 from timesformer.weights.checkpoint import whole
 
 if TYPE_CHECKING:
@@ -21,22 +22,34 @@ LONGEST = 28
 """Characters of a label that are shown."""
 TRAIN, VALIDATION, INK, GRID = "#b5561f", "#1f5fa8", "#333333", "#dddddd"
 METRICS = {"val_top1": "top-1", "val_mean_class": "mean class", "val_map": "mAP", "val_mae": "mean absolute error"}
-FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Arial Unicode MS")
-"""Fonts for what the default one can't write, taken where they are installed."""
+MOST = 2000
+"""Classes of which a matrix is drawn: the picture of more would take gigabytes, and show nothing."""
+UNWRITTEN = "class names in a script that no installed font has stand by their number (from 0, as in results.json)"
 
 
-def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path) -> None:
+def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path) -> bool:
     """Draw how many videos of each class (row) were taken for each class (column), coloured by their share of the row.
 
-    With many classes the sides have room for numbers only; the most frequent confusions are then listed by name.
+    With many classes the sides have room for numbers only; the most frequent confusions are then listed by name. Of
+    more than :data:`MOST` classes nothing is drawn. Returns whether a picture was written.
     """
+    if len(labels) > MOST:
+        return False
     counts = np.asarray(matrix, dtype=np.int64)
-    names = [label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…" for label in labels]
-    with _drawing(path) as figure:
+    plain = [printable(label) for label in labels]
+    names = [label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…" for label in plain]
+    fonts, lacking = lettering.families(names)
+    unwritten = [number for number, name in enumerate(names) if lacking.intersection(name)]
+    for number in unwritten:
+        names[number] = f"class {number}"
+    with _drawing(path, fonts) as figure:
+        if unwritten:
+            figure.supxlabel(UNWRITTEN, fontsize=7, wrap=True)
         if len(names) <= NAMED:
             _named_matrix(figure, counts, names)
         else:
             _large_matrix(figure, counts, names)
+    return True
 
 
 def curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -58,24 +71,19 @@ def curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 @contextmanager
-def _drawing(path: Path) -> Iterator["Figure"]:
+def _drawing(path: Path, fonts: Sequence[str] = (lettering.DEFAULT,)) -> Iterator["Figure"]:
     """An empty figure, written to ``path`` on leaving; no window system or global state of pyplot is touched."""
     import matplotlib
-    from matplotlib import font_manager
     from matplotlib.figure import Figure
 
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    fonts = ["DejaVu Sans", *(name for name in FONTS if name in installed)]
     look: Any = {
-        "font.family": fonts,
+        "font.family": list(fonts),
         "font.size": 9,
         "text.parse_math": False,
         "axes.edgecolor": INK,
         "text.color": INK,
     }
-    with matplotlib.rc_context(look), warnings.catch_warnings():
-        # A script that no installed font can write is drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with matplotlib.rc_context(look):
         figure = Figure(dpi=110, layout="constrained")
         yield figure
         with whole(path) as partial:

@@ -117,8 +117,9 @@ def write(evaluation: Evaluation, folder: Path) -> tuple[str, ...]:
         table = csv.writer(file)
         table.writerow(["path", "reason"])
         table.writerows(evaluation.scores.failed)
-    if isinstance(evaluation.numbers, Classification):
-        charts.confusion(evaluation.numbers.confusion.numpy(), evaluation.labels, folder / "confusion.png")
+    if isinstance(evaluation.numbers, Classification) and charts.confusion(
+        evaluation.numbers.confusion.numpy(), evaluation.labels, folder / "confusion.png"
+    ):
         return ("results.json", "broken.csv", "confusion.png")
     return ("results.json", "broken.csv")
 

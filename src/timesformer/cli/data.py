@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from timesformer.cli.source import Labelled
+from timesformer.config import require
 
 if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest
@@ -170,6 +171,7 @@ def shards(
     from timesformer.data.items import counted
     from timesformer.plain import printable
 
+    require(megabytes >= 1, f"megabytes is {megabytes}; a shard needs at least 1.")
     table = _noted(listed.read(data))
     left: list[str] = []
     with _counting("videos") as progress:
