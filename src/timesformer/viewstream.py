@@ -117,7 +117,7 @@ class Crew:
 
     def read(self, views: Views, *, pin: bool) -> Iterator[Part]:
         """Read these views with the workers that are left; into page-locked memory for a GPU."""
-        self._stream = iter(
+        self._stream = loaders.started(
             DataLoader(views, batch_size=None, num_workers=self.workers, pin_memory=pin, worker_init_fn=loaders.begin)
         )
         return self._stream

@@ -201,7 +201,7 @@ def batches(
     clips: TrainingClips, places: Iterable[Sequence[Place]], *, workers: int, pin: bool = False
 ) -> Iterator[Batch]:
     """Batches of clips in the given order, decoded by worker processes or, with 0 workers, here."""
-    return iter(
+    return loaders.started(
         DataLoader(
             clips,
             batch_sampler=places,  # type: ignore[arg-type]

@@ -5,13 +5,14 @@ Torch tells of it by errors of several kinds, which here become one answer.
 """
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import get_worker_info
+from torch.utils.data import DataLoader, get_worker_info
 
 KILLED = int(getattr(signal, "SIGKILL", 9))
 NO_SHARED_MEMORY = int(getattr(signal, "SIGBUS", 7))
@@ -22,6 +23,21 @@ GONE = 0
 
 class SharedMemoryError(RuntimeError):
     """What worker processes hand over does not fit into the memory that processes share (/dev/shm)."""
+
+
+def started(loader: DataLoader[Any]) -> Iterator[Any]:
+    """A loader's iterator, of which a lost worker is told when its values are asked for, within five seconds.
+
+    Torch's own handler of SIGCHLD tells of it by an error in whatever is running: in the middle of a step, which then
+    is half done, or of a file that is being written.
+    """
+    stream = iter(loader)
+    child = getattr(signal, "SIGCHLD", None)
+    if child and threading.current_thread() is threading.main_thread():
+        handler = signal.getsignal(child)
+        if getattr(handler, "__module__", "").startswith("torch."):
+            signal.signal(child, signal.SIG_DFL)
+    return stream
 
 
 def lost(error: Exception, stream: Iterator[Any]) -> int | None:
