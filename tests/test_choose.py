@@ -245,12 +245,20 @@ def test_the_cores_are_shared_by_the_processes_of_a_machine(data: Manifest, monk
     [(True, (1.0, 2.0), "bf16"), (True, (1.0, 1.2), "fp32"), (True, (2.0, 1.0), "fp32"), (False, (1.0, 2.0), "fp32")],
 )
 def test_half_precision_is_chosen_where_its_products_are_faster(
-    data: Manifest, monkeypatch: pytest.MonkeyPatch, supported: bool, seconds: tuple[float, float], expected: str
+    data: Manifest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    supported: bool,
+    seconds: tuple[float, float],
+    expected: str,
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(choose, "_product_seconds", lambda model: seconds)
+    monkeypatch.setenv("TIMESFORMER_CACHE", str(tmp_path))
     config = made_trainings.config(engine={"precision": "auto"})
+    assert choose.settle(config, data, gpu=False).engine.precision == expected
+    monkeypatch.setattr(choose, "_product_seconds", lambda _: seconds[::-1])  # a busier moment: the choice stays
     assert choose.settle(config, data, gpu=False).engine.precision == expected
     named = made_trainings.config(engine={"precision": "bf16"})
     assert choose.settle(named, data, gpu=False).engine.precision == "bf16"

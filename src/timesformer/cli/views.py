@@ -80,6 +80,7 @@ def evaluate(
     from timesformer.devices import pick_device
     from timesformer.scoring import Scoring
     from timesformer.training import processes
+    from timesformer.weights.runs import seen_before
 
     device = pick_device(how.device)
     scoring = Scoring(
@@ -96,7 +97,9 @@ def evaluate(
     table = how.source.load(data, task=checkpoint.task, labels=checkpoint.labels or None)
     with processes.joined(EngineConfig(device=_kind(device))) as world:
         console = Console(quiet=not world.first)
-        for note in (*assumed, *_unnamed(checkpoint), *table.notes, *_other_fold(checkpoint.about, table.fold)):
+        known = () if how.split in ("train", "all") else seen_before(Path(weights), table.of(how.split))
+        fold = _other_fold(checkpoint.about, table.fold)
+        for note in (*assumed, *_unnamed(checkpoint), *table.notes, *fold, *known):
             shown.warn(console, note)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("videos", total=math.ceil(len(table.of(how.split)) / world.size))

@@ -19,7 +19,7 @@ from timesformer.data.dataset import short_side
 from timesformer.data.items import counted
 from timesformer.data.manifest import Manifest
 from timesformer.modern import SMALL_CPU, SMALL_FINETUNE, SMALL_GPU
-from timesformer.training import arithmetic
+from timesformer.training import arithmetic, timing
 from timesformer.training.sides import speaking_of_sides
 from timesformer.training.survey import Survey, frames_beyond, survey
 from timesformer.weights.source import Source
@@ -182,8 +182,12 @@ def _fast_bf16(model: ModelConfig) -> bool:
     """
     if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return False
-    half, full = _product_seconds(model)
-    return 1.3 * half < full
+
+    def faster() -> bool:
+        half, full = _product_seconds(model)
+        return 1.3 * half < full
+
+    return timing.remembered(f"bfloat16 for width {model.width} and mlp_ratio {model.mlp_ratio}", faster)
 
 
 def _product_seconds(model: ModelConfig) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from timesformer.training import arithmetic, choose
 from timesformer.training.choose import Reason
 from timesformer.training.sides import speaking_of_sides
 from timesformer.weights import loading
+from timesformer.weights.runs import seen_before
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,13 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
         raise ConfigError(f"model.classes is {config.model.classes} but the data has {outputs}; leave it out.")
     if not start.resumed:
         refuse_random_backbone(config)
-    config = choose.settle(config, manifest, gpu=arithmetic.on_gpu(config.engine))
+    named, config = config, choose.settle(config, manifest, gpu=arithmetic.on_gpu(config.engine))
+    if named.engine.precision == "auto" and not arithmetic.on_gpu(config.engine):
+        text = f"precision {config.engine.precision}: the faster one, timed once on this machine and kept"
+        reasons = (*reasons, Reason(f"{text} (--engine.precision names one)", ("engine.precision",)))
     said = (reason.text for reason in reasons if not settings.keys() & set(reason.settings))
-    return Plan(config, (*said, *larger_than_the_data(config, len(manifest.of("train")))))
+    flattered = seen_before(Path(config.init), manifest.of("val")) if config.init else ()
+    return Plan(config, (*said, *flattered, *larger_than_the_data(config, len(manifest.of("train")))))
 
 
 def refuse_random_backbone(config: TrainConfig) -> None:

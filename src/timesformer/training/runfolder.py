@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from timesformer.config import ConfigError, TrainConfig
 from timesformer.plain import printable
 from timesformer.training import resuming
 from timesformer.training.lock import Lock
+from timesformer.weights.runs import LEARNED
 
 DRAWING = 15.0
 """Seconds between two pictures of the curves, which take longer to draw than a small epoch to train."""
@@ -227,6 +228,11 @@ class RunFolder:
         if last or time.monotonic() - self._drawn > DRAWING:
             charts.curves(state.rows, self.curves)
             self._drawn = time.monotonic()
+
+    def write_learned(self, keys: Sequence[str]) -> None:
+        """Write which videos teach the weights, so that no later evaluation takes them for new ones."""
+        with replacing(self.path / LEARNED) as path:
+            path.write_text(json.dumps(keys), encoding="utf-8")
 
     def write_broken(self, found: dict[str, str], damaged: dict[str, str]) -> None:
         """Replace the list of broken videos and of those used in part, each with its reason; none, no list."""

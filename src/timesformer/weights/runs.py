@@ -1,12 +1,39 @@
-"""The checkpoints in the folder of a training run."""
+"""The checkpoints in the folder of a training run, and the videos that they learned from."""
 
+import json
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from timesformer.data.files import is_video_name
+from timesformer.data.items import Item, counted, some
 from timesformer.weights.report import WeightsError
 
 CHECKPOINTS = ("best.safetensors", "final.safetensors")
 """The one to take, and the one to take where it is absent."""
+
+
+LEARNED = "trained_on.json"
+"""File of a run with the keys of its training videos."""
+
+
+def learned(weights: Path) -> frozenset[str]:
+    """Keys of the videos that a run's weights, or those in its folder, were trained on; none where that isn't known."""
+    with suppress(OSError, ValueError):
+        keys = json.loads(((weights if weights.is_dir() else weights.parent) / LEARNED).read_text("utf-8"))
+        if isinstance(keys, list) and all(isinstance(key, str) for key in keys):
+            return frozenset(keys)
+    return frozenset()
+
+
+def seen_before(weights: Path, items: Iterable[Item]) -> tuple[str, ...]:
+    """A warning where weights are to be measured on videos that they were trained on, as when clips were added."""
+    known, items = learned(weights), list(items)
+    seen = [item.key for item in items if item.key in known]
+    if not seen:
+        return ()
+    what = f"{len(seen)} of the {counted(len(items), 'video')} to measure on"
+    return (f"{what} taught these weights, so the numbers flatter them: {some(seen)}; a split column keeps them apart",)
 
 
 def is_run(folder: Path) -> bool:
