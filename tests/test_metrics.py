@@ -108,7 +108,8 @@ def test_views_are_put_together_by_scores_or_by_logits() -> None:
     torch.testing.assert_close(fuse(logits, "multilabel", "scores"), torch.tensor([[11 / 16, 10 / 16]]))
     torch.testing.assert_close(fuse(logits, "regression", "scores"), logits.mean(dim=1))
     shifted = fuse(logits, "regression", "scores", ((10.0, 2.0), (-1.0, 3.0)))
-    torch.testing.assert_close(shifted, logits.mean(dim=1) * torch.tensor([2.0, 3.0]) + torch.tensor([10.0, -1.0]))
+    expected = logits.double().mean(dim=1) * torch.tensor([2.0, 3.0]) + torch.tensor([10.0, -1.0])
+    torch.testing.assert_close(shifted, expected, rtol=1e-6, atol=1e-6)  # float64, for numbers of any size
     assert fuse(logits.bfloat16(), "classes", "scores").dtype == torch.float32
 
 
