@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -15,3 +16,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["TIMESFORMER_CACHE"]
     else:
         os.environ["TIMESFORMER_CACHE"] = before
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch looks for lost loader workers three times a second, not every five seconds."""
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.3,))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from tests import made_trainings
 from tests.made_trainings import Watcher
@@ -17,16 +16,12 @@ from timesformer.training.runfolder import RunFolder
 from timesformer.training.session import TrainingError
 from timesformer.video import reader
 
+pytestmark = pytest.mark.usefixtures("soon")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return made_trainings.table(tmp_path_factory.mktemp("supply") / "data")
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch looks for its workers three times a second, not every five seconds."""
-    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.3,))
 
 
 def kill_a_worker(number: signal.Signals = signal.SIGKILL) -> None:

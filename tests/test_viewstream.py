@@ -21,6 +21,8 @@ from timesformer.viewstream import Seen, Views
 HERE = Scoring(crops=1, workers=0)
 DENSE = replace(CLIP, sampling="dense", rate=1, fps=10.0)
 
+pytestmark = pytest.mark.usefixtures("soon")
+
 
 def test_a_whole_video_is_scored_in_portions_with_the_scores_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
