@@ -77,8 +77,6 @@ def test_a_windows_list_finds_its_files(tmp_path: Path) -> None:
     touched(tmp_path, "clips/a/1.mp4", "clips/b/2.mp4")
     lines = ["path,label,split", "clips\\a\\1.mp4,a,train", "clips\\b\\2.mp4,b,val", ""]
     (tmp_path / "list.csv").write_bytes("\r\n".join(lines).encode("utf-16"))
-        "path,label,split\r\nclips\\a\\1.mp4,a,train\r\nclips\\b\\2.mp4,b,val\r\n".encode("utf-16")
-    )
     assert [item.name for item in load(tmp_path / "list.csv").items] == ["clips/a/1.mp4", "clips/b/2.mp4"]
 
 
