@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests import made_trainings, made_videos
 from tests.test_broken_videos import wipe
-from timesformer.config import TrainConfig
+from timesformer.config import ConfigError, TrainConfig
 from timesformer.data import dataset, manifest
 from timesformer.data.dataset import Batch, Broken, Sample, TrainingClips, Video
 from timesformer.data.items import Item
@@ -232,3 +232,16 @@ def test_a_damaged_video_is_named_each_time_however_well_it_is_known(
         sample = clips[(0, repeat, 0)]
         assert isinstance(sample, Sample)
         assert "1 parts do not decode" in sample.damage and "numbered without them" in sample.damage
+
+
+def test_frames_that_memory_has_no_room_for_are_refused_before_they_fill_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = made_trainings.table(tmp_path / "videos")
+    items, settings = table.of("train"), made_trainings.config()
+    whole = sum(video.frames.nbytes for video in dataset.decode_all(items, settings) if isinstance(video, Video))
+    monkeypatch.setattr(dataset.machine, "memory", lambda: int(whole / dataset.FILLED) + 12)
+    assert len(dataset.decode_all(items, settings)) == len(items)
+    monkeypatch.setattr(dataset.machine, "memory", lambda: int(whole / dataset.FILLED) - 100)
+    with pytest.raises(ConfigError, match=r"frames of the 12 videos take more than .*--engine.cache off"):
+        dataset.decode_all(items, settings)

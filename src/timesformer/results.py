@@ -12,6 +12,7 @@ from torch import Tensor
 
 from timesformer import charts
 from timesformer.config import ConfigError, Task
+from timesformer.data.files import is_run
 from timesformer.data.items import counted
 from timesformer.devices import autocast_type
 from timesformer.metrics import Classification, Multilabel, Regression
@@ -77,7 +78,7 @@ def claimed(folder: Path, *, videos: Path | None = None) -> Path:
             f"{folder} holds the results of an earlier evaluation, which would be lost; name another folder, or move "
             "them away first."
         )
-    if videos is not None and videos.is_dir() and folder.resolve().is_relative_to(videos.resolve()):
+    if videos is not None and videos.is_dir() and _among(folder.resolve(), videos.resolve()):
         raise ConfigError(
             f"{folder} lies among the videos of {videos}, where results would be taken for data; "
             "name a folder elsewhere (--out)."
@@ -90,6 +91,12 @@ def claimed(folder: Path, *, videos: Path | None = None) -> Path:
         reason = error.strerror or error
         raise ConfigError(f"{folder} can't be written to ({reason}); name another folder for the results.") from None
     return folder
+
+
+def _among(folder: Path, videos: Path) -> bool:
+    """Whether a folder lies in that of the videos, where it would be read as data: not in a training's folder."""
+    around = [each for each in (folder, *folder.parents) if each.is_relative_to(videos)]
+    return bool(around) and not any(map(is_run, around))
 
 
 def free(folder: Path) -> Path:

@@ -1,6 +1,9 @@
 """Training clips in batches, each a pure function of the seed, the epoch and its place: any run can be resumed."""
 
 import hashlib
+import math
+import os
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from timesformer import machine
-from timesformer.config import TrainConfig
+from timesformer.config import ConfigError, TrainConfig
 from timesformer.data import loaders
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
@@ -23,6 +26,8 @@ from timesformer.video.views import frame_range
 
 Place = tuple[int, int, int]
 """Epoch, repeat within the epoch, and position in the list of items."""
+FILLED = 0.9
+"""Share of the memory that decoded frames may fill."""
 WINDOW = 4
 """Shards whose items are mixed with one another: thousands of clips, yet few enough files for caches and read-ahead."""
 
@@ -239,14 +244,30 @@ def decode_all(
 ) -> list[Video | Broken]:
     """Every item's frames at the training size, in order, for a data set that fits into memory.
 
-    ``progress`` is called in this thread after each item; what it raises ends the decoding.
+    ``progress`` is called in this thread after each item; what it raises ends the decoding. Raises ConfigError once the
+    items decoded and at hand take more than the memory of this process.
     """
+    room = machine.memory() * FILLED // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    taken, counting = 0, threading.Lock()
+
+    def take(count: float) -> None:
+        nonlocal taken
+        with counting:
+            taken += int(count)
+            if taken > room:
+                raise ConfigError(
+                    f"cache is on, but the frames of the {len(items)} videos take more than the {room / 2**30:.1f} GiB "
+                    "of memory that there is for them; use --engine.cache off, or shorter and smaller videos "
+                    "(timesformer prepare DATA OUT)."
+                )
 
     def one(item: Item) -> Video | Broken:
         try:
             info = reader.info(item.path)
             found = frame_range(info, item.start, item.end)
             side = short_side(config, (info.height, info.width))
+            scale = min((side or math.inf) / min(info.height, info.width), 1)
+            take(found.frames * 3 * info.height * info.width * scale**2)
             with memory.named(item.path):
                 read = reader.read_noted(item.path, range(found.first, found.first + found.frames), short_side=side)
             return Video(read.pixels, found.fps, "; ".join(read.notes), found.times)

@@ -20,7 +20,7 @@ VIDEO_SUFFIXES = (
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 UNSEEN = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 """Folders that systems put beside what people put there."""
-RUN_FILES = ("metrics.jsonl", "last.pt", "best.safetensors")
+RUN_FILES = ("metrics.jsonl", "last.pt", "best.safetensors", "trained_on.json", "training.lock")
 """What the folder of a training holds beside its config.toml."""
 
 

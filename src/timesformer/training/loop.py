@@ -76,8 +76,7 @@ def train(
                 return Outcome(run, (), (), stopped, session.measure(config), "all" if run.last.exists() else "nothing")
             current, state = session.begin(manifest, config, world=world, run=run, display=display, resume=resume)
             opening.check_room(current)
-            if world.first:
-                run.write_learned([item.key for item in manifest.of("train")])
+            world.let_first(lambda: run.write_learned([item.key for item in manifest.of("train")]))
             board.begin(done=state.done, rows=state.rows)
             stopped = 0
             try:
