@@ -175,7 +175,7 @@ def _plain(value: object) -> object:
 def _read(file: Path) -> TrainConfig:
     """The settings in a file; raises ConfigError where there is none that can be read."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError(
