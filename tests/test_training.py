@@ -56,7 +56,8 @@ def test_a_run_leaves_its_settings_measures_and_usable_checkpoints(data: Manifes
     settings = made_trainings.config()
     outcome, watcher = trained(data, settings, tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"config.toml", "metrics.jsonl", "curves.png", "best.safetensors", "final.safetensors", "last.pt"}
+    written = {"config.toml", "metrics.jsonl", "curves.png", "trained_on.json"}
+    assert names == written | {"best.safetensors", "final.safetensors", "last.pt"}
     assert configfile.from_toml(outcome.run.config.read_text()) == settings
     rows = [json.loads(line) for line in outcome.run.metrics.read_text().splitlines()]
     assert tuple(rows) == outcome.rows and [row["step"] for row in rows] == [3, 6, 9]
