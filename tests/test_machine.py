@@ -14,6 +14,8 @@ def test_cores_are_those_that_this_process_may_use() -> None:
 
 def test_cores_are_told_where_a_system_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(machine, "CGROUPS", Path("absent"))
+    monkeypatch.setattr(machine, "OWN_CGROUPS", Path("absent"))
     assert machine.cores() == os.cpu_count()
 
 
@@ -43,3 +45,49 @@ def test_a_file_that_cannot_be_synced_is_left_to_the_system(tmp_path: Path, monk
 
         monkeypatch.setattr(os, "fsync", refused)
         machine.sync(file.fileno())
+
+
+def made_groups(folder: Path, own: str, files: dict[str, str]) -> None:
+    (folder / "own").write_text(own)
+    for name, text in files.items():
+        (folder / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "groups" / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cores", "memory"),
+    [
+        (
+            "0::/slurm/job_7/step\n",
+            {"slurm/job_7/memory.max": "1000000", "slurm/job_7/step/memory.max": "max"},
+            0,
+            10**6,
+        ),
+        ("0::/slurm/job_7\n", {"slurm/job_7/cpu.max": "150000 100000", "cpu.max": "max 100000"}, 2, 0),
+        ("0::/\n", {"cpu.max": "100000 100000", "memory.max": "2000000"}, 1, 2 * 10**6),
+        (
+            "4:memory:/docker/a\n1:cpu,cpuacct:/docker/a\n",
+            {"memory/docker/a/memory.limit_in_bytes": "3000000"},
+            0,
+            3 * 10**6,
+        ),
+        (
+            "1:cpu,cpuacct:/b\n",
+            {"cpu,cpuacct/b/cpu.cfs_quota_us": "50000", "cpu,cpuacct/b/cpu.cfs_period_us": "100000"},
+            1,
+            0,
+        ),
+        ("1:cpu:/b\n", {"cpu/b/cpu.cfs_quota_us": "-1", "cpu/b/cpu.cfs_period_us": "100000"}, 0, 0),
+        ("nonsense\n", {}, 0, 0),
+    ],
+)
+def test_limits_of_jobs_and_containers_count_wherever_in_the_tree_they_are(
+    own: str, files: dict[str, str], cores: int, memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "CGROUP_LIMITS", ())
+    monkeypatch.setattr(machine, "CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "absent")
+    free = machine.cores(), machine.memory()
+    made_groups(tmp_path, own, files)
+    monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "own")
+    assert (machine.cores(), machine.memory()) == (min(cores or free[0], free[0]), min(memory or free[1], free[1]))

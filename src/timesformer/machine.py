@@ -3,6 +3,7 @@
 The one place that asks. Linux, macOS and Windows answer through different functions, and some of them lack some.
 """
 
+import math
 import os
 import sys
 from contextlib import suppress
@@ -18,13 +19,17 @@ CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 """Files that hold a container's memory limit, of cgroup v2 and v1."""
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+"""Where the groups of processes are that Linux gives limits, and which of them this process is in."""
 
 
 def cores() -> int:
-    """Number of processor cores that this process may use; at least 1."""
+    """Number of processor cores that this process may use; at least 1. A container's share of them counts."""
+    count = os.cpu_count() or 1
     with suppress(AttributeError, OSError):
-        return max(len(os.sched_getaffinity(0)), 1)
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    return max(math.ceil(min(count, _quota())), 1)
 
 
 def memory() -> int:
@@ -95,9 +100,38 @@ def _installed_on_windows() -> int:
 
 
 def _limit() -> int:
-    """The smallest memory limit of the container that this process runs in."""
+    """The smallest memory limit of the containers, or a cluster's job, that this process runs in."""
     limits = [UNLIMITED]
-    for file in CGROUP_LIMITS:
+    groups = [folder / name for folder in _groups("memory") for name in ("memory.max", "memory.limit_in_bytes")]
+    for file in (*CGROUP_LIMITS, *groups):
         with suppress(OSError, ValueError):
             limits.append(int(file.read_text()))
     return min(limit for limit in limits if limit > 0)
+
+
+def _quota() -> float:
+    """The smallest number of cores' time that the containers of this process are given; infinite without a limit."""
+    quotas = [math.inf]
+    for folder in (CGROUPS, CGROUPS / "cpu", *_groups("cpu")):
+        with suppress(OSError, ValueError):  # "max" is no number
+            quota, period = map(int, (folder / "cpu.max").read_text().split())
+            quotas.append(quota / period)
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            quota, period = (int((folder / name).read_text()) for name in names)
+            quotas.append(quota / period)
+    return min(quota for quota in quotas if quota > 0)
+
+
+def _groups(controller: str) -> list[Path]:
+    """Folders of the groups that limit something of this process: its own, and those around it."""
+    found: list[Path] = []
+    with suppress(OSError):
+        for line in OWN_CGROUPS.read_text().splitlines():
+            _, _, rest = line.partition(":")
+            controllers, _, path = rest.partition(":")
+            if controllers in ("", "name=systemd") or controller in controllers.split(","):
+                root = CGROUPS / controllers if controller in controllers.split(",") else CGROUPS
+                own = root / path.strip("/")
+                found += [each for each in (own, *own.parents) if each.is_relative_to(root)]
+    return found

@@ -111,7 +111,7 @@ def _train(table: "Manifest", config: TrainConfig, arguments: Start, display: "D
         display.say(f"  {again.removesuffix(' --resume') if outcome.saved == 'nothing' else again}")
         return 128 + outcome.stopped
     display.say(closing(outcome))
-    display.say(f"next:\n  {shlex.join(_next(outcome.best, table, arguments))}")
+    display.say(f"next:\n  {shlex.join(_next(outcome.usable, table, arguments))}")
     return 0
 
 

@@ -44,7 +44,9 @@ def lost(error: Exception, stream: Iterator[Any]) -> int | None:
     """The signal that ended a worker of a DataLoader's iterator, or GONE; None where the error says something else."""
     if isinstance(error, SharedMemoryError):
         return NO_SHARED_MEMORY
-    told = isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+    told = isinstance(error, RuntimeError) and str(error).startswith(
+        ("DataLoader worker (pid", "Pin memory thread exit")
+    )
     if not told and not isinstance(error, EOFError | ConnectionError):  # as when it dies while it hands something over
         return None
     close(stream)

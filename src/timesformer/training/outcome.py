@@ -36,6 +36,11 @@ class Outcome:
         return self.run.best
 
     @property
+    def usable(self) -> Path:
+        """The best epoch's weights, or those of the last one where the best could not be kept."""
+        return self.run.best if self.run.best.exists() else self.run.final
+
+    @property
     def best_row(self) -> Row | None:
         """The metrics of the epoch whose weights were kept as the best; None where none was."""
         return next((row for row in reversed(self.rows) if row["best"]), None)
