@@ -9,6 +9,7 @@ import tyro
 
 from timesformer.cli.source import Labelled
 from timesformer.config import require
+from timesformer.plain import printable
 
 if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest
@@ -34,7 +35,7 @@ def _counting(what: str) -> Iterator[Callable[[int, int], None]]:
 def _noted(table: "Manifest") -> "Manifest":
     """The table, after what was noticed while it was read is said."""
     for note in table.notes:
-        print(f"! {note}")
+        print(printable(f"! {note}"))
     return table
 
 
@@ -76,24 +77,29 @@ def scan(
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from timesformer.data import manifest
     from timesformer.data.items import counted
     from timesformer.data.scan import scan as look
 
+    require(at_least >= 1, f"at_least is {at_least}; a clip has at least 1 frame.")
     table = listed.read(data)
+    if out:
+        manifest.check_written(table, out)
     with _counting("videos") as progress:
-        found = look(table, at_least=at_least, full=not sample, processes=processes, progress=progress)
+        found = look(
+            table, at_least=at_least, full=not sample, processes=processes, progress=progress, comparing=progress
+        )
     console = Console()
     for finding in found.findings:
         leak = " (across splits: leaks)" if finding.leak else ""
         names = ", ".join(finding.keys)
-        console.print(
-            f"{finding.kind:<13} {names}: {finding.detail}{leak}", highlight=False, markup=False, soft_wrap=True
-        )
+        line = printable(f"{finding.kind:<13} {names}: {finding.detail}{leak}")
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     shown = Table("class", *table.splits)
     for row in found.classes:
-        shown.add_row(row.label, *(str(getattr(row, split)) for split in table.splits))
+        shown.add_row(Text(printable(row.label)), *(str(getattr(row, split)) for split in table.splits))
     if found.classes:
         console.print(shown)
     if found.durations:
@@ -104,13 +110,13 @@ def scan(
             highlight=False,
         )
     for note in found.manifest.notes:
-        console.print(f"! {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(f"! {note}"), style="yellow", highlight=False, markup=False, soft_wrap=True)
     left = len(table.items) - len(found.cleaned.items)
     numbers = f"{counted(len(table.items), 'clip')}, {counted(len(found.findings), 'finding')}"
     console.print(f"{numbers}, {left} left out of the cleaned list")
     if out:
         manifest.write(found.cleaned, out)
-        console.print(f"written: {out}", highlight=False)
+        console.print(printable(f"written: {out}"), highlight=False, markup=False, soft_wrap=True)
     return 1 if left else 0
 
 
@@ -145,10 +151,10 @@ def prepare(
         done = encode(table, out, settings=settings, processes=processes, progress=progress)
     for title, videos in (("left out", done.failed), ("damaged", done.damaged)):
         for video in videos:
-            print(f"{title}: {video.key}: {video.reason}")
+            print(printable(f"{title}: {video.key}: {video.reason}"))
     print(f"{counted(done.made, 'clip')} made, {done.kept} kept from before, {len(done.failed)} left out")
     task = "" if listed.task == "classes" else f" with --task {listed.task}"
-    print(f"train on {done.table.parent}{task}")
+    print(printable(f"train on {done.table.parent}{task}"))
     return 1 if done.failed else 0
 
 
@@ -169,7 +175,6 @@ def shards(
     """
     from timesformer.data import shardwriting as tar
     from timesformer.data.items import counted
-    from timesformer.plain import printable
 
     require(megabytes >= 1, f"megabytes is {megabytes}; a shard needs at least 1.")
     table = _noted(listed.read(data))

@@ -187,7 +187,8 @@ def _likely(looks: _Looks, crowd: NDArray[np.int64]) -> Iterator[Pairs]:
     """Pairs of clips of a crowd that are likely to move alike, or to be still before one background.
 
     Each order sorts the clips by a code of random signs, which like vectors mostly share, and then along one more
-    random direction. Motion is smoothed over time, since a copy's frames may come a moment later.
+    random direction; neighbours are compared whatever their codes, or copies that differ by noise alone, which has a
+    code of its own in each, would not be. Motion is smoothed over time, since a copy's frames may come a moment later.
     """
     moving = looks.coarse[-1][crowd]
     padded = np.pad(moving, ((0, 0), (1, 1), (0, 0)), mode="edge")
@@ -203,7 +204,6 @@ def _likely(looks: _Looks, crowd: NDArray[np.int64]) -> Iterator[Pairs]:
         order = np.lexsort((values[:, BITS], codes))
         for step in range(1, min(BESIDE, len(order) - 1) + 1):
             pairs = np.sort(np.stack([crowd[order[:-step]], crowd[order[step:]]], axis=1), axis=1)
-            pairs = pairs[codes[order[:-step]] == codes[order[step:]]]
             yield pairs[_like(looks, pairs)]
 
 

@@ -34,6 +34,10 @@ class PassedOver:
     """Links to a folder that they lie in."""
     runs: list[str] = field(default_factory=list)
     """Folders of trainings."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders that can't be listed."""
+    no_files: list[str] = field(default_factory=list)
+    """Names of videos that are no files: links that lead nowhere, pipes, sockets and devices."""
 
     def notes(self) -> list[str]:
         """What is to be said of it."""
@@ -47,6 +51,13 @@ class PassedOver:
             )
         if self.loops:
             notes.append(f"left out: {counted(len(self.loops), 'link')} to a folder around it: {some(self.loops)}")
+        if self.no_files:
+            count = counted(len(self.no_files), "name")
+            shown = some(self.no_files, 8)
+            notes.append(f"left out: {count} of no file, but of a dead link, a pipe, a socket or a device: {shown}")
+        if self.unreadable:
+            count = counted(len(self.unreadable), "folder")
+            notes.append(f"left out: {count} that can't be listed, whatever they hold: {some(self.unreadable)}")
         if self.runs:
             notes.append(f"left out: {counted(len(self.runs), 'folder')} of a training: {some(self.runs)}")
         return notes
@@ -80,6 +91,14 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file that can be read to its end: no pipe or device, and no link that leads nowhere."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
 def holds_frames(folder: Path) -> bool:
     """Whether the folder is one video kept as frame images: images lie directly in it, and no video files."""
     names = [entry.name.lower() for entry in visible(folder)]
@@ -88,7 +107,9 @@ def holds_frames(folder: Path) -> bool:
 
 def is_run(folder: Path) -> bool:
     """Whether the folder is that of a training."""
-    return (folder / "config.toml").is_file() and any((folder / name).is_file() for name in RUN_FILES)
+    # os.path's own, since Path's raises for a folder whose files must not be asked about
+    has = [os.path.isfile(folder / name) for name in ("config.toml", *RUN_FILES)]  # noqa: PTH113
+    return has[0] and any(has[1:])
 
 
 def is_video(path: Path) -> bool:
@@ -133,21 +154,28 @@ def _walk(
         if not is_folder(entry):
             yield entry
             continue
-        path, identity = Path(entry.path), _identity(entry)
+        path = Path(entry.path)
+        try:
+            identity, run, whole = _identity(entry), is_run(path), is_whole(entry)
+            visible(path)
+        except (OSError, DataError):
+            passed.unreadable.append(entry.path)
+            continue
         if identity in around:
             passed.loops.append(entry.path)
-        elif is_run(path):
+        elif run:
             passed.runs.append(entry.path)
         else:
             yield entry
-            if not is_whole(entry):
+            if not whole:
                 yield from _walk(path, around | {identity}, passed, is_whole)
 
 
 def videos_in(folder: Path, passed: PassedOver | None = None) -> Iterator[Path]:
     """Yield all videos below a folder in order of name; a folder of images counts as one video.
 
-    What is passed over goes into ``passed``. Raises :class:`DataError` for a folder that can't be listed.
+    What is passed over goes into ``passed``, folders below that can't be listed among it. Raises :class:`DataError`
+    where ``folder`` itself can't be.
     """
     passed = PassedOver() if passed is None else passed
     for entry in walk(folder, passed):
@@ -155,6 +183,8 @@ def videos_in(folder: Path, passed: PassedOver | None = None) -> Iterator[Path]:
         if is_folder(entry):
             if holds_frames(path):
                 yield path
+        elif is_video_name(entry.name) and not is_file(entry):
+            passed.no_files.append(entry.path)
         elif is_video_name(entry.name):
             yield path
         else:
@@ -169,12 +199,23 @@ def folders_in(folder: Path) -> list[Path]:
 def _split_folders(data: Path, passed: PassedOver) -> tuple[list[Path], list[Path]]:
     """Folders of the splits, and the others; no split folders where one holds videos itself and so is a class."""
     folders = folders_in(data)
+    folders = [folder for folder in folders if _is_listed(folder, passed)]
     passed.runs.extend(str(folder) for folder in folders if is_run(folder))
     folders = [folder for folder in folders if not is_run(folder)]
     splits = [folder for folder in folders if split_of_folder(folder)]
     if any(is_video_name(entry.name) for folder in splits for entry in visible(folder)):
         return [], folders
     return splits, [folder for folder in folders if folder not in splits]
+
+
+def _is_listed(folder: Path, passed: PassedOver) -> bool:
+    """Whether a folder can be listed; it is noted where not."""
+    try:
+        visible(folder)
+    except DataError:
+        passed.unreadable.append(str(folder))
+        return False
+    return True
 
 
 def _class_rows(folder: Path, *, data: Path, split: str, passed: PassedOver) -> list[Row]:
@@ -209,9 +250,8 @@ def class_folders(data: Path) -> Listing:
     passed = PassedOver()
     splits, others = _split_folders(data, passed)
     notes = [f"folders that are no split are left out: {some([f.name for f in others])}"] if splits and others else []
-    classes = [(c, split_of_folder(f)) for f in splits for c in folders_in(f) if not is_run(c)] or [
-        (c, "") for c in others
-    ]
+    inside = [(c, split_of_folder(f)) for f in splits for c in folders_in(f) if _is_listed(c, passed)]
+    classes = [(c, split) for c, split in inside if not is_run(c)] or [(c, "") for c in others]
     if not classes:
         loose = sum(is_video_name(entry.name) for entry in visible(data))
         found = f"{counted(loose, 'video')} and no class folders" if loose else "no videos"

@@ -188,10 +188,7 @@ def write(manifest: Manifest, path: Path) -> None:
     the classes goes into ``<name>.classes.txt`` beside it. Raises :class:`DataError` where that can't be.
     """
     path = Path(os.path.normpath(path.expanduser().absolute()))
-    if awkward := [n for n in manifest.labels if canonical(n) != n or (manifest.task == "multilabel" and ";" in n)]:
-        raise DataError(
-            f"class {awkward[0]!r} can't be written to a table; rename it without ';' and line breaks (form NFC)."
-        )
+    check_written(manifest, path)
     columns = manifest.labels if manifest.task == "regression" else ("label",)
     lines = [["path", *columns, "split", "group", "start", "end"]]
     lines += [_fields(item, path.parent) for item in manifest.items]
@@ -204,3 +201,16 @@ def write(manifest: Manifest, path: Path) -> None:
         raise DataError(
             f"{path} can't be written ({error.strerror or error}); name another file, or free space."
         ) from error
+
+
+def check_written(manifest: Manifest, path: Path) -> None:
+    """Raise :class:`DataError` where the table could not be written: to be known before long work, not after it."""
+    if awkward := [n for n in manifest.labels if canonical(n) != n or (manifest.task == "multilabel" and ";" in n)]:
+        raise DataError(
+            f"class {awkward[0]!r} can't be written to a table; rename it without ';' and line breaks (form NFC)."
+        )
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name a file to write, as {path / 'cleaned.csv'}.")
+    folder = next(each for each in path.expanduser().absolute().parents if each.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(f"{path} can't be written, since nothing can be put into {folder}; name another file.")

@@ -6,6 +6,7 @@ key frame and the wanted one.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,10 @@ from torch import Tensor
 from timesformer import machine
 from timesformer.config import require
 from timesformer.data.dataset import Broken
-from timesformer.data.items import DataError, Item, some
-from timesformer.data.manifest import Manifest, write
+from timesformer.data.inspection import FAILURES, why
+from timesformer.data.items import DataError, Item, some, stretched
+from timesformer.data.manifest import Manifest, check_written, write
+from timesformer.data.portable import portable
 from timesformer.data.processes import Lost, each
 from timesformer.video import reader, writer
 from timesformer.video.reader import VideoError
@@ -78,17 +81,19 @@ def prepare(
 
     Stretches of long videos become files of their own. Clips that an earlier run with the same settings finished are
     kept, so an interrupted run goes on where it stopped; delete a file to have it made again. Files that can't be read
-    are named and left out. ``processes`` is as in :func:`timesformer.data.processes.each`; ``progress`` gets the
-    number of items that are done, and of all. Raises :class:`DataError` where ``out`` holds anything else, or no item
-    can be read.
+    are named and left out; names that are bad on some system, or too long, are changed. ``processes`` is as in
+    :func:`timesformer.data.processes.each`; ``progress`` gets the number of items that are done, and of all. Raises
+    :class:`DataError` where ``out`` holds anything else or can't be written, as on a full disk, or no item can be read.
     """
     settings = settings or Settings()
     out = out.expanduser().absolute()
     works = _plan(manifest, out)
-    _claim(out, manifest, settings)
-    missing = [work for work in works if not work.target.exists()]
-    for folder in {work.target.parent for work in works}:
-        folder.mkdir(parents=True, exist_ok=True)
+    check_written(manifest, out / TABLE)
+    with _writing(out):
+        _claim(out, manifest, settings)
+        missing = [work for work in works if not work.target.exists()]
+        for folder in {work.target.parent for work in works}:
+            folder.mkdir(parents=True, exist_ok=True)
     failed, damaged = [], []
     try:
         make = partial(_make, settings=settings)
@@ -106,14 +111,24 @@ def prepare(
     return Prepared(out / TABLE, len(missing) - len(failed), kept, _by_key(failed), _by_key(damaged))
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what can hinder writing into a :class:`DataError`: it is the same for all videos, so it ends the run."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{path} can't be written ({reason}); mend that, then run the same again to go on.") from error
+
+
 def _plan(manifest: Manifest, out: Path) -> list[_Work]:
     """Where each item's clip goes: names that depend on the item alone, so that they mean the same in every run."""
     works = []
     for item in manifest.items:
         name = item.name or item.path.name
-        stem = name.removesuffix(".mp4")
-        stretched = item.key.removeprefix(item.name or item.path.as_posix())  # "@1.5-4", or nothing
-        works.append(_Work(item, out / f"{stem}{stretched}.mp4"))
+        # names from shards are another's text, and may lead anywhere
+        stem = portable(name.removesuffix(".mp4")) or "video"
+        works.append(_Work(item, out / f"{stem}{stretched(item.start, item.end)}.mp4"))
     targets: dict[Path, Item] = {}
     for work in works:
         if (other := targets.setdefault(work.target, work.item)) is not work.item:
@@ -133,10 +148,12 @@ def _claim(out: Path, manifest: Manifest, settings: Settings) -> None:
                 f"{out} holds clips prepared as {marker.read_text('utf-8')}, not {text}; choose another folder, or the "
                 "same source and settings."
             )
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(path != machine.unfinished(marker) for path in out.iterdir()):
         raise DataError(f"{out} is not empty and has no {MARKER}; choose a new or empty folder.")
     out.mkdir(parents=True, exist_ok=True)
-    marker.write_text(text, "utf-8")
+    unfinished = machine.unfinished(marker)
+    unfinished.write_text(text, "utf-8")
+    unfinished.replace(marker)
 
 
 def _make(work: _Work, *, settings: Settings) -> tuple[str, str]:
@@ -160,9 +177,12 @@ def _make(work: _Work, *, settings: Settings) -> tuple[str, str]:
         scale = min(settings.short_side / short, 1)
         held = max(_AT_ONCE // int(3 * info.height * info.width * scale**2 + 1), 1)
         parts = _parts(item.path, range(first, first + count), damage, held=held, short_side=settings.short_side)
-        writer.write(work.target, parts, times=times, fps=info.fps, options=options)
-    except VideoError as error:
-        return error.reason, ""
+        with _writing(work.target):
+            writer.write(work.target, parts, times=times, fps=info.fps, options=options)
+    except DataError:
+        raise
+    except FAILURES as error:
+        return why(error), ""
     return "", "; ".join(damage)
 
 

@@ -4,7 +4,6 @@ The files are WebDataset shards: ``000000012.mp4`` beside ``000000012.json`` for
 too. An index beside them counts the items of each, which is what lets any number of processes share them out exactly.
 """
 
-import json
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +12,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import IO, TypeVar
 
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from timesformer.data.items import DataError
-from timesformer.data.shardlist import Shard, shards_of
+from timesformer.data.shardlist import AGAIN, Shard, facts_of, members_of, pairs, shards_of
 
 Result = TypeVar("Result")
 
@@ -144,27 +143,36 @@ def _stretch(folder: Path, shards: Sequence[Shard], slot: int, slots: int) -> It
 
 def _shard(path: Path, first: int, last: int) -> Iterator[Sample]:
     """Samples ``first`` to ``last`` - 1 of a split from the tar file that has them."""
-    tariterators = webdataset_module().tariterators
-
-    def wanted(name: str) -> bool:
-        return first <= int(name.partition(".")[0]) < last
-
-    with path.open("rb") as stream:
-        files = tariterators.tar_file_expander([{"url": str(path), "stream": stream}], select_files=wanted)
-        count = 0
-        for record in islice(tariterators.group_by_keys(files), last - first):
-            count += 1
-            yield _sample(record)
-    if count != last - first:
-        raise DataError(f"{path} holds {count} of its items {first} to {last - 1}; write the shards again.")
+    members = members_of(path)
+    items = [(facts, video) for stem, facts, video in pairs(members) if stem in range(first, last)]
+    if len(items) != last - first:
+        raise DataError(f"{path} holds {len(items)} of its items {first} to {last - 1}; write the shards again.")
+    try:
+        with path.open("rb") as file:
+            for facts, video in items:
+                yield _sample(f"{path}/{facts}", _bytes(file, members[facts]), video, _bytes(file, members[video]))
+    except OSError as error:
+        raise DataError(f"{path} can't be read ({error.strerror or error}); {AGAIN}.") from error
 
 
-def _sample(record: dict[str, Any]) -> Sample:
-    facts = json.loads(record["json"])
-    (suffix,) = (name for name in record if name != "json" and not name.startswith("__"))
-    for name in ("label", "target"):
-        facts[name] = tuple(facts[name]) if isinstance(facts[name], list) else facts[name]
-    return Sample(**facts, suffix=f".{suffix}", video=record[suffix])
+def _bytes(file: IO[bytes], where: tuple[int, int]) -> bytes:
+    file.seek(where[0])
+    return file.read(where[1])
+
+
+def _sample(where: str, text: bytes, name: str, video: bytes) -> Sample:
+    facts = facts_of(text, where=where)
+    target = facts["target"]
+    return Sample(
+        facts["key"],
+        tuple(facts["label"]) if isinstance(facts["label"], list) else facts["label"],
+        tuple(target) if isinstance(target, list) else target,
+        facts["group"],
+        facts["start"],
+        facts["end"],
+        suffix=f".{name.rpartition('.')[2]}",
+        video=video,
+    )
 
 
 def _mixed(samples: Iterator[Sample], size: int, draw: random.Random) -> Iterator[Sample]:

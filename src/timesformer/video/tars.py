@@ -5,8 +5,10 @@ is its members one after another, so a member is a stretch of its bytes. A path 
 out of it again, whatever dots it holds.
 """
 
+import errno
 import io
 import re
+import stat
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,6 +110,8 @@ def extent(path: Path) -> Extent:
     tar = containing(path)
     if tar is None:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EINVAL, "a pipe, a socket or a device, not a file", str(path))  # a pipe would wait
         return Extent(path, 0, status.st_size, status.st_mtime_ns)
     name = path.relative_to(tar).as_posix()
     if name not in (found := members(tar)):

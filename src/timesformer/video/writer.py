@@ -38,8 +38,10 @@ def write(
             file.flush()
             machine.sync(file.fileno())
         target.replace(path)
-    except BaseException:
+    except BaseException as error:
         target.unlink(missing_ok=True)
+        if isinstance(error, av.error.FFmpegError) and not isinstance(error, OSError):
+            raise ValueError(f"can't be encoded as H.264 ({error.strerror})") from error
         raise
 
 
