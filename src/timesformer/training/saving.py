@@ -143,8 +143,12 @@ def report(session: Session, state: State) -> None:
         before = state.rows[-2] if len(state.rows) > 1 else {"broken": 0.0, "damaged": 0.0}
         for name, fate, found in (("broken", "left out", state.found), ("damaged", "used", state.damaged)):
             if len(found) > before[name]:
-                names = some([f"{key} ({reason})" for key, reason in found.items()])
-                text = f"{fate}: {counted(len(found), f'{name} video')}: {names}; see {session.run.broken.name}."
+                known = int(before[name])
+                names = some([f"{key} ({reason})" for key, reason in list(found.items())[known:]])
+                latest = ", the latest" if known else ""
+                text = (
+                    f"{fate}: {counted(len(found), f'{name} video')}{latest}: {names}; see {session.run.broken.name}."
+                )
                 session.display.warn(text)
 
 

@@ -10,7 +10,7 @@ from timesformer import evaluation
 from timesformer.config import TrainConfig
 from timesformer.data import dataset
 from timesformer.data.dataset import Batch
-from timesformer.data.items import DataError, Item
+from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
 from timesformer.metrics import Multilabel, Regression
 from timesformer.model.transformer import TimeSformer
@@ -24,6 +24,7 @@ from timesformer.video import augment
 from timesformer.weights import loading
 from timesformer.weights.metadata import Units
 from timesformer.weights.outputs import Outputs
+from timesformer.weights.runs import learned
 
 
 class TrainingError(RuntimeError):
@@ -124,7 +125,8 @@ def _restored(session: Session, saved: Saved) -> State:
     if state.data != new.data:
         raise DataError(
             f"the training videos of {session.manifest.source} are not those that the run in {session.run.path} began "
-            "with, or lie in other shards; restore them, or start another run from its weights (--init)."
+            f"with{_change(session)}, or lie in other shards; restore them, or start another run from its weights "
+            "(--init)."
         )
     if parts:
         resuming.check_parts(session.run.last, state, session.config)
@@ -142,6 +144,15 @@ def _restored(session: Session, saved: Saved) -> State:
     if not session.world.first:  # what was saved are the sums over all processes
         state.loss, state.clips = 0.0, 0
     return state
+
+
+def _change(session: Session) -> str:
+    """Which training videos are new or gone, where the run tells which it began with; or that their labels changed."""
+    known = learned(session.run.path)
+    keys = [item.key for item in session.manifest.of("train")]
+    new, gone = [key for key in keys if key not in known], sorted(known.difference(keys))
+    found = [f"{len(names)} {what} ({some(names)})" for names, what in ((new, "new"), (gone, "gone")) if names]
+    return f": {', '.join(found)}" if known and found else ", or their labels changed" if known else ""
 
 
 def _fresh(session: Session) -> State:
