@@ -13,6 +13,7 @@ from timesformer.training import arithmetic
 
 def test_the_best_device_is_taken_and_another_one_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert arithmetic.device(EngineConfig(), number=1) == torch.device("cuda", 1)
     assert arithmetic.device(EngineConfig(device="mps")) == torch.device("mps")
@@ -26,7 +27,7 @@ def test_the_best_device_is_taken_and_another_one_where_it_is_named(monkeypatch:
 def test_a_device_that_is_not_there_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match=f"device is '{kind}', which this machine does not have"):
+    with pytest.raises(ConfigError, match=f"device is '{kind}', which torch does not find here"):
         arithmetic.device(EngineConfig(device=kind))
 
 

@@ -5,9 +5,7 @@ from typing import Literal
 import torch
 
 from timesformer.config import ConfigError, EngineConfig, TrainConfig
-
-HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
-"""Types of autocast, by the name of the precision; others compute in float32."""
+from timesformer.devices import autocast_type, pick_device
 
 
 def device(engine: EngineConfig, *, number: int = 0) -> torch.device:
@@ -15,11 +13,8 @@ def device(engine: EngineConfig, *, number: int = 0) -> torch.device:
 
     ``number`` is the process's own among those of this machine. Raises ConfigError where there is no such device.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    kind = next(name for name in there if there[name]) if engine.device == "auto" else engine.device
-    if not there[kind]:
-        raise ConfigError(f"device is {kind!r}, which this machine does not have; leave --engine.device out.")
-    return torch.device(kind, number) if kind == "cuda" else torch.device(kind)
+    found = pick_device(engine.device)
+    return pick_device(f"cuda:{number}") if found.type == "cuda" else found
 
 
 def on_gpu(engine: EngineConfig) -> bool:
@@ -39,8 +34,8 @@ def fastest_on_gpu(engine: EngineConfig) -> Literal["fp32", "bf16", "fp16"]:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which the model computes in this precision."""
-    half = HALF.get(precision)
+    """The context in which the model computes in this precision; "auto", where nobody settled it, is float32."""
+    half = None if precision == "auto" else autocast_type(precision)
     return torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None)
 
 

@@ -225,7 +225,7 @@ def validate(
     scoring = Scoring(
         clips=engine.clips,
         crops=engine.crops,
-        precision=arithmetic.HALF.get(engine.precision),
+        precision=engine.precision,
         workers=engine.workers,
     )
     try:
