@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from timesformer.config import ModelConfig
+from timesformer.config.model import ModelConfig
 from timesformer.model.transformer import TimeSformer
 from timesformer.training import optimiser
 

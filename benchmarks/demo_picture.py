@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from timesformer.data import motions
+from timesformer.data.made import motions
 from timesformer.video import reader
 
 

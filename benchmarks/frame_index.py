@@ -18,7 +18,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from timesformer.video import index, indexstore, reader
+from timesformer.video import reader
+from timesformer.video.decoder import index, indexstore
 
 HOURS = 324_000
 """Frames of three hours at 30 a second."""

@@ -23,10 +23,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from timesformer.config import AugmentConfig, ClipConfig, EngineConfig, ModelConfig, OptimConfig, TrainConfig
-from timesformer.data import manifest, motions
-from timesformer.training.display import Display
+from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.training import AugmentConfig, EngineConfig, OptimConfig, TrainConfig
+from timesformer.data import manifest
+from timesformer.data.made import motions
 from timesformer.training.loop import train
+from timesformer.training.shown.display import Display
 
 TIMING = ("clips_per_second", "waited")
 # Everything that draws random numbers or keeps a state is on, and the state is saved after each step

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from timesformer.data.duplicates import alike
-from timesformer.data.groups import Groups
-from timesformer.data.signature import MOMENTS, SIDE, Signature
+from timesformer.data.care.duplicates import alike
+from timesformer.data.care.groups import Groups
+from timesformer.data.care.signature import MOMENTS, SIDE, Signature
 
 Made = Callable[[int, np.random.Generator], list[Signature]]
 

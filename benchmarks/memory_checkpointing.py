@@ -37,7 +37,7 @@ def measure(scheme: str, *, frames: int, size: int, batch: int, checkpointing: b
     """Build a model, take one step of SGD, and report; to be called once in a process."""
     import torch
 
-    from timesformer.config import ModelConfig
+    from timesformer.config.model import ModelConfig
     from timesformer.model.cost import cost
     from timesformer.model.transformer import TimeSformer
 

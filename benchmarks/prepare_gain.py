@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from timesformer.config import ClipConfig
+from timesformer.config.model import ClipConfig
+from timesformer.data.care.prepare import prepare
 from timesformer.data.manifest import load
-from timesformer.data.prepare import prepare
 from timesformer.video import reader, sampling, transforms, writer
 
 SIZE, FRAMES, FPS, KEY_DISTANCE = (720, 1280), 300, 30.0, 250

@@ -24,7 +24,7 @@ import contestants
 import torch
 from contestants import Library, Precision
 
-from timesformer.config import ModelConfig
+from timesformer.config.model import ModelConfig
 from timesformer.model import cost
 
 SHAPES = {"base": (8, 224), "hr": (16, 448), "long": (96, 224)}

@@ -21,7 +21,7 @@ import torch
 from contestants import Contestant, Precision
 from torch import Tensor
 
-from timesformer.config import ModelConfig
+from timesformer.config.model import ModelConfig
 from timesformer.model import cost
 
 SETTINGS: dict[str, tuple[Precision, str]] = {

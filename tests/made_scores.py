@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.made_videos import encode
-from timesformer.config import ClipConfig, ModelConfig, Task
+from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.training import Task
 from timesformer.data.items import Item
 from timesformer.model.transformer import TimeSformer
 from timesformer.weights.checkpoint import Checkpoint

@@ -20,14 +20,15 @@ import torch
 from rich.console import Console
 
 from tests import made_videos
-from timesformer.config import AugmentConfig, ClipConfig, EngineConfig, ModelConfig, OptimConfig, TrainConfig
+from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.training import AugmentConfig, EngineConfig, OptimConfig, TrainConfig
 from timesformer.data import manifest
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
-from timesformer.training.display import Display
 from timesformer.training.loop import train
 from timesformer.training.outcome import Outcome
-from timesformer.training.runfolder import Row
+from timesformer.training.run.runfolder import Row
+from timesformer.training.shown.display import Display
 
 SECTIONS = ("model", "clip", "augment", "optim", "engine")
 TIMING = ("clips_per_second", "waited")

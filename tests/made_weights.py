@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from timesformer.config import ModelConfig, Scheme
+from timesformer.config.model import ModelConfig, Scheme
 from timesformer.model.transformer import TimeSformer
 
 SMALL = ModelConfig(frames=4, size=32, patch=8, width=64, depth=2, heads=1, mlp_ratio=1.5, classes=5)

@@ -7,7 +7,7 @@ to whom, from explicit loops over places (t, y, x), one clip at a time. It share
 import torch
 from torch import Tensor, nn
 
-from timesformer.config import ModelConfig
+from timesformer.config.model import ModelConfig
 
 Place = tuple[int, int, int]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import made_trainings, reference
-from timesformer.config import ModelConfig
+from timesformer.config.model import ModelConfig
 from timesformer.model.transformer import TimeSformer
 
 if not torch.cuda.is_available():

@@ -7,21 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from timesformer.config import AugmentConfig as AugmentConfig
-    from timesformer.config import ClipConfig as ClipConfig
-    from timesformer.config import ConfigError as ConfigError
-    from timesformer.config import ModelConfig as ModelConfig
-    from timesformer.config import TrainConfig as TrainConfig
-    from timesformer.data.clips import ClipDataset as ClipDataset
+    from timesformer.config.checks import ConfigError as ConfigError
+    from timesformer.config.model import ClipConfig as ClipConfig
+    from timesformer.config.model import ModelConfig as ModelConfig
+    from timesformer.config.training import AugmentConfig as AugmentConfig
+    from timesformer.config.training import TrainConfig as TrainConfig
+    from timesformer.data.batches.clips import ClipDataset as ClipDataset
     from timesformer.data.items import DataError as DataError
     from timesformer.data.manifest import Manifest as Manifest
-    from timesformer.evaluation import evaluate as evaluate
+    from timesformer.errors import TimesformerError as TimesformerError
+    from timesformer.inference.results import Evaluation as Evaluation
     from timesformer.model.transformer import TimeSformer as TimeSformer
-    from timesformer.predict import Prediction as Prediction
-    from timesformer.predict import Predictor as Predictor
-    from timesformer.results import Evaluation as Evaluation
     from timesformer.training.outcome import Outcome as Outcome
-    from timesformer.training.start import train as train
+    from timesformer.verbs.evaluate import evaluate as evaluate
+    from timesformer.verbs.predict import Prediction as Prediction
+    from timesformer.verbs.predict import Predictor as Predictor
+    from timesformer.verbs.train import train as train
     from timesformer.video.reader import VideoError as VideoError
     from timesformer.weights.checkpoint import Checkpoint as Checkpoint
     from timesformer.weights.checkpoint import save as save
@@ -30,26 +31,27 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
-    "AugmentConfig": "config",
+    "AugmentConfig": "config.training",
     "Checkpoint": "weights.checkpoint",
-    "ClipConfig": "config",
-    "ClipDataset": "data.clips",
-    "ConfigError": "config",
+    "ClipConfig": "config.model",
+    "ClipDataset": "data.batches.clips",
+    "ConfigError": "config.checks",
     "DataError": "data.items",
-    "Evaluation": "results",
+    "Evaluation": "inference.results",
     "Manifest": "data.manifest",
-    "ModelConfig": "config",
+    "ModelConfig": "config.model",
     "Outcome": "training.outcome",
-    "Prediction": "predict",
-    "Predictor": "predict",
+    "Prediction": "verbs.predict",
+    "Predictor": "verbs.predict",
     "TimeSformer": "model.transformer",
-    "TrainConfig": "config",
+    "TimesformerError": "errors",
+    "TrainConfig": "config.training",
     "VideoError": "video.reader",
     "WeightsError": "weights.report",
-    "evaluate": "evaluation",
+    "evaluate": "verbs.evaluate",
     "load": "weights.loading",
     "save": "weights.checkpoint",
-    "train": "training.start",
+    "train": "verbs.train",
 }
 __all__ = sorted(_HOMES)
 

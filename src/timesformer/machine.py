@@ -1,4 +1,4 @@
-"""What this machine has and can do: cores, memory and the ways of writing that not every system knows.
+"""What this machine has and can do: cores, memory, devices, and the ways of writing that not every system knows.
 
 The one place that asks. Linux, macOS and Windows answer through different functions, and some of them lack some.
 """
@@ -9,6 +9,10 @@ import sys
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+
+import torch
+
+from timesformer.config.checks import ConfigError, choice
 
 UNKNOWN_MEMORY = 8 * 2**30
 """Bytes assumed where the system does not say how much memory it has."""
@@ -22,6 +26,17 @@ CGROUP_LIMITS = (
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 """Where the groups of processes are that Linux gives limits, and which of them this process is in."""
+Precision = torch.dtype | str | None
+"""A type of autocast, its name ("bf16", "fp16"), or "fp32" and None for the model's own."""
+PRECISIONS: dict[str, torch.dtype | None] = {
+    "fp32": None,
+    "float32": None,
+    "bf16": torch.bfloat16,
+    "bfloat16": torch.bfloat16,
+    "fp16": torch.float16,
+    "float16": torch.float16,
+    "half": torch.float16,
+}
 
 
 def cores() -> int:
@@ -35,6 +50,45 @@ def cores() -> int:
 def memory() -> int:
     """Bytes of memory that this process may use: the machine's, or the container's limit where it is smaller."""
     return min(_installed(), _limit())
+
+
+def pick_device(device: torch.device | str | None = None) -> torch.device:
+    """The device that is asked for; None and "auto" take a CUDA GPU, or else Apple's, or else the CPU.
+
+    "gpu" is either of the GPUs. Raises ConfigError for a device that is unknown or that this machine lacks.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    present = [name for name, here in there.items() if here]
+    if device is None or device == "auto":
+        return torch.device(present[0])
+    if device == "gpu":
+        if present[0] == "cpu":
+            raise ConfigError("device is 'gpu', but torch finds no GPU on this machine; leave it out, or name 'cpu'.")
+        return torch.device(present[0])
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError(
+            f"device is {device!r}; name 'cpu', 'cuda', 'cuda:1', 'mps', or 'gpu' for any GPU."
+        ) from error
+    if not there.get(found.type, True):
+        raise ConfigError(f"device is {str(found)!r}, which torch does not find here; it finds {', '.join(present)}.")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ConfigError(f"device is {str(found)!r}, but there are {count} GPUs: 'cuda:0' to 'cuda:{count - 1}'.")
+    return found
+
+
+def autocast_type(precision: Precision) -> torch.dtype | None:
+    """The type of autocast for a precision, None for the model's own numbers. Raises ConfigError for what is none."""
+    if precision is None or precision is torch.float32:
+        return None
+    if isinstance(precision, str) and precision in PRECISIONS:
+        return PRECISIONS[precision]
+    if precision in (torch.bfloat16, torch.float16):
+        return precision
+    choice("precision", precision, ("fp32", "bf16", "fp16"))
+    raise ConfigError(f"precision is {precision!r}; it must be 'fp32', 'bf16' or 'fp16'.")
 
 
 def cache_folder() -> Path | None:

@@ -12,7 +12,6 @@ _UNSEEN = re.compile(
     "\u2028\u2029"  # line and paragraph breaks
     "\ud800-\udfff]"  # halves of characters; file names that aren't UTF-8 consist of them
 )
-_ERRNO = re.compile(r"\[(?:Errno|WinError) \d+\] ([^:()\[\]]+)(?:: '[^']*'(?: -> '[^']*')?)?")
 _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
@@ -22,11 +21,6 @@ def printable(text: str) -> str:
     The bytes of file names that aren't UTF-8 come as ``\\xff``. Ordinary characters of all scripts stay.
     """
     return _UNSEEN.sub(_escape, text)
-
-
-def without_numbers(text: str) -> str:
-    """Return the text with the system's errors as words: "no space left on device" for "[Errno 28] No space ..."."""
-    return _ERRNO.sub(lambda found: f"{found[1][:1].lower()}{found[1][1:]}", text)
 
 
 def _escape(found: re.Match[str]) -> str:

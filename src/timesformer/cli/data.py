@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from timesformer.cli.source import Labelled
-from timesformer.config import require
+from timesformer.config.checks import require
 from timesformer.plain import printable
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def demo(*, out: Path = Path("demo")) -> int:
     Args:
         out: Folder for the videos, the runs and report.html.
     """
-    from timesformer.demo import run
+    from timesformer.verbs.demo import run
 
     result = run(out)
     for target in result.targets:
@@ -80,8 +80,8 @@ def scan(
     from rich.text import Text
 
     from timesformer.data import manifest
+    from timesformer.data.care.scan import scan as look
     from timesformer.data.items import counted
-    from timesformer.data.scan import scan as look
 
     require(at_least >= 1, f"at_least is {at_least}; a clip has at least 1 frame.")
     table = listed.read(data)
@@ -141,9 +141,9 @@ def prepare(
         processes: Processes that encode; as many as there are cores by default.
         listed: How the videos of the data set are found, and what their labels are.
     """
+    from timesformer.data.care.prepare import Settings
+    from timesformer.data.care.prepare import prepare as encode
     from timesformer.data.items import counted
-    from timesformer.data.prepare import Settings
-    from timesformer.data.prepare import prepare as encode
 
     table = _noted(listed.read(data))
     settings = Settings(short_side=short_side, key_distance=key_distance, crf=crf)
@@ -173,7 +173,7 @@ def shards(
         megabytes: Size of a shard.
         listed: How the videos of the data set are found, and what their labels are.
     """
-    from timesformer.data import shardwriting as tar
+    from timesformer.data.care import shardwriting as tar
     from timesformer.data.items import counted
 
     require(megabytes >= 1, f"megabytes is {megabytes}; a shard needs at least 1.")

@@ -9,9 +9,10 @@ from typing import Annotated, Any, get_type_hints
 
 import tyro
 
-from timesformer.config import AugmentConfig, ClipConfig, ModelConfig, OptimConfig
-from timesformer.configfile import sentences
-from timesformer.training.names import known
+from timesformer.config.configfile import sentences
+from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.names import known
+from timesformer.config.training import AugmentConfig, OptimConfig
 
 CHOSEN = (ModelConfig, ClipConfig, AugmentConfig, OptimConfig)
 """Sections that are chosen by the data, which help doesn't see."""

@@ -9,8 +9,8 @@ import tyro
 
 from timesformer.cli import data, models, terminal, train, views
 from timesformer.cli.words import command_of, spelled
-from timesformer.config import ConfigError
-from timesformer.plain import printable, without_numbers
+from timesformer.errors import sentence
+from timesformer.plain import printable
 
 DESCRIPTION = "TimeSformer: video understanding by attention."
 COMMANDS: dict[str, Callable[..., int | None]] = {
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         code = 1
     except Exception as error:
-        if (text := _in_words(error)) is None:
+        if (text := sentence(error)) is None:
             raise
         _say(f"error: {text}")
         code = 2
@@ -60,31 +60,6 @@ def _run(words: list[str]) -> int | None:
         words = [name, *spelled(words[1:], COMMANDS[name])]
     commands: dict[str, Callable[..., Any]] = {**COMMANDS, "train": train.flags()}
     return tyro.extras.subcommand_cli_from_dict(commands, prog="timesformer", description=DESCRIPTION, args=words)
-
-
-def _in_words(error: Exception) -> str | None:
-    """What to say of an error that a user can mend; None for one of ours."""
-    if isinstance(error, _expected()):
-        return terminal.sentence(error) if isinstance(error, OSError) else without_numbers(str(error))
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return (
-            f"memory is used up ({str(error).splitlines()[0] if str(error) else 'none is left'}); use fewer or smaller "
-            "clips at a time: a smaller --optim.batch or more --optim.accumulate in training, with "
-            "--engine.checkpointing -1 where that is not enough, --engine.cache off, and fewer workers."
-        )
-    return None
-
-
-def _expected() -> tuple[type[Exception], ...]:
-    """The errors that commands raise on purpose; those of a module only where it was imported on the way."""
-    names = {
-        "timesformer.data.items": "DataError",
-        "timesformer.video.container": "VideoError",
-        "timesformer.weights.report": "WeightsError",
-        "timesformer.training.session": "TrainingError",
-    }
-    found = (getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules)
-    return (ConfigError, ImportError, OSError, *found)
 
 
 def _say(text: str) -> None:

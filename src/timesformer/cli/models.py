@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from timesformer.cli.opened import Opened
-from timesformer.config import ModelConfig, Scheme
+from timesformer.config.model import ModelConfig, Scheme
 from timesformer.plain import printable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def convert(
         to: One file of ours, a folder for transformers, or the official .pyth.
         fit: Clips, head, scheme and names of the written model.
     """
-    from timesformer.weights import writing
+    from timesformer.weights.formats import writing
 
     checkpoint = fit.fitted(weights)
     notes = writing.write(checkpoint, out, to=to)
@@ -167,8 +167,8 @@ def recipes(name: Name = "") -> int:
     Args:
         name: A recipe; all are listed without it.
     """
-    from timesformer import configfile
-    from timesformer import recipes as table
+    from timesformer.config import configfile
+    from timesformer.recipes import table
 
     if name:
         found = table.recipe(name)

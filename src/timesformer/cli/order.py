@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from timesformer.config import ConfigError
+from timesformer.config.checks import ConfigError
 
 WEIGHTS = (".safetensors", ".pyth", ".pth", ".pt", ".ckpt", ".npz", ".bin")
 LISTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet")

@@ -7,8 +7,8 @@ from timesformer.plain import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from timesformer.predict import Prediction
-    from timesformer.results import Evaluation
+    from timesformer.inference.results import Evaluation
+    from timesformer.verbs.predict import Prediction
 
 
 def warn(console: "Console", text: str) -> None:
@@ -26,7 +26,7 @@ def evaluation(console: "Console", result: "Evaluation") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from timesformer.metrics import Classification
+    from timesformer.tasks.metrics import Classification
 
     if isinstance(result.numbers, Classification):
         table = Table("class", "videos", "recall", "precision", "most often taken for")

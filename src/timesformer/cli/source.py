@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from timesformer.config import Task
+from timesformer.config.training import Task
 
 if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest

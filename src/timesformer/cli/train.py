@@ -13,12 +13,12 @@ import tyro
 from timesformer.cli.flags import named, unchecked
 from timesformer.cli.source import Source
 from timesformer.cli.words import spelled_settings
-from timesformer.config import TrainConfig
+from timesformer.config.training import TrainConfig
 
 if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest
-    from timesformer.training.display import Display
-    from timesformer.training.plan import Base
+    from timesformer.training.choose.plan import Base
+    from timesformer.training.shown.display import Display
 
 
 STOPPED = {
@@ -57,7 +57,7 @@ def command(words: list[str]) -> int:
     table = first.source.load(first.data, task=base.task(given))
     for note in table.notes:
         display.warn(note)
-    from timesformer.training.plan import plan
+    from timesformer.training.choose.plan import plan
 
     found = plan(table, base, given)
     for line in (*base.said, *found.reasons):
@@ -88,9 +88,9 @@ def train(arguments: Any) -> None:
 
 def _begun(first: Any) -> "tuple[Display, Base]":
     """What can be said, or refused, before the data is looked at: a display, and the settings that are named."""
-    from timesformer.training import plan
-    from timesformer.training.display import Display
-    from timesformer.training.runfolder import RunFolder
+    from timesformer.training.choose import plan
+    from timesformer.training.run.runfolder import RunFolder
+    from timesformer.training.shown.display import Display
 
     base = plan.base(out=first.out, recipe=first.recipe, config=first.config, resume=first.resume)
     if not first.overfit:
@@ -99,9 +99,9 @@ def _begun(first: Any) -> "tuple[Display, Base]":
 
 
 def _train(table: "Manifest", config: TrainConfig, arguments: Start, display: "Display") -> int:
+    from timesformer.training.choose.plan import summary
     from timesformer.training.loop import train as run
-    from timesformer.training.plan import summary
-    from timesformer.training.start import closing
+    from timesformer.verbs.train import closing
 
     display.say(summary(config))
     outcome = run(table, config, arguments.out, resume=arguments.resume, display=display)

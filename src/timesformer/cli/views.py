@@ -12,7 +12,7 @@ import tyro
 from timesformer.cli import order, shown
 from timesformer.cli.opened import Opened
 from timesformer.cli.source import Source
-from timesformer.config import require
+from timesformer.config.checks import require
 
 if TYPE_CHECKING:
     import torch
@@ -74,12 +74,12 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from timesformer import evaluation as verb
-    from timesformer import results
-    from timesformer.config import EngineConfig
-    from timesformer.devices import pick_device
-    from timesformer.scoring import Scoring
+    from timesformer.config.training import EngineConfig
+    from timesformer.inference import results
+    from timesformer.inference.scoring import Scoring
+    from timesformer.machine import pick_device
     from timesformer.training import processes
+    from timesformer.verbs import evaluate as verb
     from timesformer.weights.runs import seen_before
 
     device = pick_device(how.device)
@@ -127,7 +127,7 @@ def _kind(device: "torch.device") -> Literal["auto", "cuda", "mps", "cpu"]:
 
 def _folder(weights: str, videos: Path, out: Path | None) -> Path:
     """Where the results go, found fit for it before anything is scored; the first process makes it."""
-    from timesformer import results
+    from timesformer.inference import results
 
     if out is None:
         path = Path(weights)
@@ -174,8 +174,8 @@ def predict(
     require(top >= 1, f"top is {top}; it must be at least 1.")
     from rich.console import Console
 
-    from timesformer.devices import pick_device
-    from timesformer.predict import Failure, Predictor, predict_files, to_json
+    from timesformer.machine import pick_device
+    from timesformer.verbs.predict import Failure, Predictor, predict_files, to_json
 
     console = Console()
     errors = Console(stderr=True)

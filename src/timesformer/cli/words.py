@@ -7,8 +7,8 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args, get_origin
 
-from timesformer.config import ConfigError
-from timesformer.training.names import ARGUMENTS, OTHERS, TOGETHER, known, proposal, understood
+from timesformer.config.checks import ConfigError
+from timesformer.config.names import ARGUMENTS, OTHERS, TOGETHER, known, proposal, understood
 
 _FLAG = re.compile(r"--?([A-Za-z][\w.-]*)(=.*)?", re.DOTALL)
 _NUMBER = re.compile(r"-?\d[\d.]*(e-?\d+)?")

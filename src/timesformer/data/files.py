@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from timesformer.data.items import DataError, Listing, Row, counted, some, split_of_folder
-from timesformer.video import tars
+from timesformer.video.decoder import tars
 
 VIDEO_SUFFIXES = (
     ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avc", ".avi", ".avs2", ".avs3", ".cavs", ".divx", ".dv",

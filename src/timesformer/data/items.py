@@ -5,6 +5,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from timesformer.errors import TimesformerError
+
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
     "train": "train",
@@ -18,7 +20,7 @@ SPLIT_WORDS = {
 }
 
 
-class DataError(ValueError):
+class DataError(TimesformerError, ValueError):
     """A data set that can't be used as it is: the message says where, the rule and the remedy."""
 
 

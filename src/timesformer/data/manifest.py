@@ -10,13 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
-from timesformer.checks import choice
-from timesformer.config import Task
+from timesformer.config.checks import choice
+from timesformer.config.training import Task
 from timesformer.data.files import VIDEO_SUFFIXES
+from timesformer.data.formats.labels import name_labels
+from timesformer.data.formats.placing import place
+from timesformer.data.formats.recognise import existing, recognise
 from timesformer.data.items import SPLITS, DataError, Item, canonical, counted, some
-from timesformer.data.labels import name_labels
-from timesformer.data.placing import place
-from timesformer.data.recognise import existing, recognise
 from timesformer.data.splits import complete, shared
 
 _AWKWARD = re.compile(r'^\s|\s$|[^\S ]|[",;]')

@@ -6,8 +6,8 @@ Nothing is built or run, so the cost of a model that fits no machine is known in
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from timesformer.checks import choice
-from timesformer.config import ModelConfig
+from timesformer.config.checks import choice
+from timesformer.config.model import ModelConfig
 from timesformer.model import schemes
 from timesformer.model.schemes import Grid, Step
 
@@ -37,7 +37,7 @@ def cost(
 ) -> Cost:
     """All of a model's costs, at its own frames and size or at others.
 
-    ``precision`` only touches the activations. Raises :class:`timesformer.config.ConfigError` for frames and a size
+    ``precision`` only touches the activations. Raises :class:`ConfigError` for frames and a size
     that the patch size or the scheme can't divide.
     """
     choice("precision", precision, ("fp32", "bf16"))

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from timesformer.config import ConfigError, ModelConfig, require
+from timesformer.config.checks import ConfigError, require
+from timesformer.config.model import ModelConfig
 from timesformer.model.schemes import Grid
 
 

@@ -17,7 +17,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from timesformer.config import ConfigError, ModelConfig
+from timesformer.config.checks import ConfigError
+from timesformer.config.model import ModelConfig
 
 Axis = Literal["attend", "apart", "halves", "parity"]
 ClassToken = Literal["shared", "own", "out", "key"]

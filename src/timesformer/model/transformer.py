@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from timesformer.config import ModelConfig
+from timesformer.config.model import ModelConfig
 from timesformer.model import keywords, recompute, schemes, start
 from timesformer.model.attention import GroupAttention
 from timesformer.model.embeddings import Embedding
@@ -80,7 +80,7 @@ class TimeSformer(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """Logits of normalised clips: (b, t, 3, h, w) -> (b, classes).
 
-        Raises :class:`timesformer.config.ConfigError` for a shape that the patch size or the scheme can't divide.
+        Raises :class:`ConfigError` for a shape that the patch size or the scheme can't divide.
         """
         return self.head(self.features(clips))
 

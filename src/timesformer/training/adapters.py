@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from torch import nn
 
-from timesformer.config import ConfigError
+from timesformer.config.checks import ConfigError
 
 TARGETS = ["qkv", "proj"]
 """Linears that get an adapter, by the last part of their names."""

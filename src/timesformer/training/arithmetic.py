@@ -4,8 +4,9 @@ from typing import Literal
 
 import torch
 
-from timesformer.config import ConfigError, EngineConfig, TrainConfig
-from timesformer.devices import autocast_type, pick_device
+from timesformer.config.checks import ConfigError
+from timesformer.config.training import EngineConfig, TrainConfig
+from timesformer.machine import autocast_type, pick_device
 
 
 def device(engine: EngineConfig, *, number: int = 0) -> torch.device:

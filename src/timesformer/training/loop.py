@@ -8,29 +8,21 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from timesformer.config import ConfigError, TrainConfig
-from timesformer.data import dataset
-from timesformer.data.dataset import Batch, Broken, TrainingClips, Video
+from timesformer.config.checks import ConfigError
+from timesformer.config.training import TrainConfig
+from timesformer.data.batches import dataset
+from timesformer.data.batches.dataset import Batch, Broken, TrainingClips, Video
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
-from timesformer.training import (
-    adapters,
-    arithmetic,
-    opening,
-    optimiser,
-    processes,
-    resuming,
-    saving,
-    session,
-    stopping,
-    tensorboard,
-)
-from timesformer.training.advice import advice
-from timesformer.training.display import Display
+from timesformer.training import adapters, arithmetic, opening, optimiser, processes, saving, session, stopping
 from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.processes import World
-from timesformer.training.runfolder import Row, RunFolder, SaveError, State
+from timesformer.training.run import resuming
+from timesformer.training.run.runfolder import Row, RunFolder, SaveError, State
 from timesformer.training.session import Session
+from timesformer.training.shown import tensorboard
+from timesformer.training.shown.advice import advice
+from timesformer.training.shown.display import Display
 from timesformer.training.stopping import Stopped
 from timesformer.training.supply import Supply, SupplyError
 
@@ -50,7 +42,7 @@ def train(
     that ``resume`` goes on from: a resumed run ends with the same weights as one that was never stopped. Ctrl-C or
     SIGTERM saves the state and ends the training early. ``on_epoch`` is called in the first process with the metrics
     of each epoch, once everything of it is saved; what it raises ends the training. "auto" settings must have been
-    settled (:mod:`timesformer.training.choose`).
+    settled (:mod:`timesformer.training.choose.settings`).
 
     Raises ConfigError, DataError or WeightsError before any step where the pieces do not fit; DataError where too many
     videos are broken; TrainingError where the loss is no number; WeightsError where the final checkpoint can't be

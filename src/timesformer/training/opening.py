@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from timesformer.config import ConfigError, TrainConfig
-from timesformer.training.display import Display
+from timesformer.config.checks import ConfigError
+from timesformer.config.training import TrainConfig
 from timesformer.training.processes import World
-from timesformer.training.runfolder import RunFolder
+from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.session import Session
+from timesformer.training.shown.display import Display
 
 
 @contextmanager

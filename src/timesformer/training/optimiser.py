@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from timesformer.config import ConfigError, OptimConfig, TrainConfig, require
+from timesformer.config.checks import ConfigError, require
+from timesformer.config.training import OptimConfig, TrainConfig
 
 EMBEDDINGS = ("class_token", "position", "time")
 

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from timesformer.config import ConfigError, TrainConfig
+from timesformer.config.checks import ConfigError
+from timesformer.config.training import TrainConfig
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import adapters, arithmetic, loss, optimiser
-from timesformer.training.display import Display
+from timesformer.tasks import loss
+from timesformer.training import adapters, arithmetic, optimiser
+from timesformer.training.shown.display import Display
 from timesformer.video import reader
 from timesformer.video.reader import VideoError
 from timesformer.video.views import planned, portions
 from timesformer.weights import loading
-from timesformer.weights.outputs import Outputs
+from timesformer.weights.fit.outputs import Outputs
 
 STEPS = 600
 """Steps after which the clips should have been learned long ago."""

@@ -15,7 +15,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from timesformer.config import EngineConfig
+from timesformer.config.training import EngineConfig
 from timesformer.model.transformer import TimeSformer
 from timesformer.training import arithmetic
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from timesformer.config import TrainConfig
+from timesformer.config.training import TrainConfig
 from timesformer.data.items import DataError, Item, counted, some
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import processes, sharded
-from timesformer.training.runfolder import Saved, SaveError, State
+from timesformer.training import processes
+from timesformer.training.run import sharded
+from timesformer.training.run.runfolder import Saved, SaveError, State
 from timesformer.training.session import Session
 from timesformer.weights import checkpoint
 from timesformer.weights.checkpoint import Checkpoint

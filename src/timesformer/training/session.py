@@ -6,28 +6,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from timesformer import evaluation
-from timesformer.config import TrainConfig
-from timesformer.data import dataset
-from timesformer.data.dataset import Batch
+from timesformer.config.training import TrainConfig
+from timesformer.data.batches import dataset
+from timesformer.data.batches.dataset import Batch
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
-from timesformer.metrics import Multilabel, Regression
+from timesformer.errors import TimesformerError
+from timesformer.inference import measures
+from timesformer.inference.scoring import InterruptedScoringError, Scoring, score_videos
 from timesformer.model.transformer import TimeSformer
-from timesformer.scoring import InterruptedScoringError, Scoring, score_videos
-from timesformer.training import adapters, arithmetic, loss, optimiser, processes, resuming, sharded
-from timesformer.training.display import Display
+from timesformer.tasks import loss
+from timesformer.tasks.metrics import Multilabel, Regression
+from timesformer.training import adapters, arithmetic, optimiser, processes
 from timesformer.training.processes import World
-from timesformer.training.runfolder import Kept, Row, RunFolder, Saved, State
+from timesformer.training.run import resuming, sharded
+from timesformer.training.run.runfolder import Kept, Row, RunFolder, Saved, State
+from timesformer.training.shown.display import Display
 from timesformer.training.stopping import Stopped
 from timesformer.video import augment
 from timesformer.weights import loading
+from timesformer.weights.fit.outputs import Outputs
 from timesformer.weights.metadata import Units
-from timesformer.weights.outputs import Outputs
 from timesformer.weights.runs import learned
 
 
-class TrainingError(RuntimeError):
+class TrainingError(TimesformerError, RuntimeError):
     """A training that can't go on: the message says what happened and what to change."""
 
 
@@ -240,7 +243,7 @@ def validate(
         session.display.warn(note)
     if not scores.scores.isfinite().all():
         raise not_a_number("the model's answer")
-    numbers, failed = evaluation.measure(scores, session.manifest), dict(scores.failed)
+    numbers, failed = measures.measure(scores, session.manifest), dict(scores.failed)
     if isinstance(numbers, Regression):
         spreads = [error / spread for error, (_, spread) in zip(numbers.mae, session.units, strict=True)]
         return {"val_loss": sum(spreads) / len(spreads), "val_mae": numbers.mean_mae}, failed

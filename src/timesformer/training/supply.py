@@ -7,9 +7,9 @@ the step at hand, and the training learns what it would have learned.
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
-from timesformer.config import TrainConfig
-from timesformer.data import dataset, loaders
-from timesformer.data.dataset import Batch, Place, TrainingClips
+from timesformer.config.training import TrainConfig
+from timesformer.data.batches import dataset, loaders
+from timesformer.data.batches.dataset import Batch, Place, TrainingClips
 from timesformer.data.items import counted
 from timesformer.training.processes import World
 from timesformer.training.session import TrainingError

@@ -14,8 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from timesformer.checks import sides
-from timesformer.config import AugmentConfig, ClipConfig
+from timesformer.config.checks import sides
+from timesformer.config.model import ClipConfig
+from timesformer.config.training import AugmentConfig
 from timesformer.video.transforms import check_pixels, is_tall, normalise, resize
 
 Box = tuple[int, int, int, int]

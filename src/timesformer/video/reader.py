@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from timesformer import machine
-from timesformer.video.container import (
+from timesformer.video.decoder.container import (
     DamagedVideoWarning,
     DecodeError,
     VideoError,
@@ -29,9 +29,9 @@ from timesformer.video.container import (
     picture,
     reason,
 )
-from timesformer.video.index import Index, index
-from timesformer.video.orientation import orientation, turned
-from timesformer.video.shots import Shot, shots
+from timesformer.video.decoder.index import Index, index
+from timesformer.video.decoder.orientation import orientation, turned
+from timesformer.video.decoder.shots import Shot, shots
 
 __all__ = [
     "DamagedVideoWarning",

@@ -25,8 +25,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from timesformer.checks import choice
-from timesformer.config import ClipConfig
+from timesformer.config.checks import choice
+from timesformer.config.model import ClipConfig
 
 Placement = Literal["middle", "official", "whole"]
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from timesformer.checks import sides
-from timesformer.config import ClipConfig
+from timesformer.config.checks import sides
+from timesformer.config.model import ClipConfig
 
 ONE_CROP = 256 / 224
 """Size of frames as a multiple of the crop's where there is one centre crop, as in the released code."""

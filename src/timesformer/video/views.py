@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from timesformer.config import ClipConfig
+from timesformer.config.model import ClipConfig
 from timesformer.video import memory, reader, sampling, transforms
 from timesformer.video.reader import DamagedVideoWarning, VideoError, VideoInfo
 from timesformer.video.sampling import ROUNDING, Placement

@@ -2,8 +2,8 @@
 
 import re
 
-from timesformer.checks import in_pixels
-from timesformer.config import ClipConfig
+from timesformer.config.checks import in_pixels
+from timesformer.config.model import ClipConfig
 from timesformer.plain import printable
 from timesformer.weights.checkpoint import Checkpoint
 

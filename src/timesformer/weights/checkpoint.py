@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from timesformer import machine
-from timesformer.config import ClipConfig, ModelConfig, Task
+from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.training import Task
 from timesformer.model.transformer import TimeSformer
 from timesformer.weights import metadata
 from timesformer.weights.metadata import Description, Units

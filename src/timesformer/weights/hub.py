@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from timesformer.weights import card, loading, metadata, settings, writing
+from timesformer.weights import card, loading, metadata
 from timesformer.weights.checkpoint import Checkpoint, describe, save
+from timesformer.weights.formats import settings, writing
 from timesformer.weights.report import WeightsError
 
 try:

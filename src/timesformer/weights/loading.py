@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack, get_type_hints
 
-from timesformer.checks import choice, in_pixels
-from timesformer.config import ConfigError, ModelConfig, Scheme
-from timesformer.weights import labels as label_files
+from timesformer.config.checks import ConfigError, choice, in_pixels
+from timesformer.config.model import ModelConfig, Scheme
 from timesformer.weights import runs, zoo
 from timesformer.weights.checkpoint import Checkpoint
-from timesformer.weights.files import open_weights
-from timesformer.weights.fitting import POSITION_RULES, Resize, fit
-from timesformer.weights.outputs import Outputs, rows
+from timesformer.weights.fit import labels as label_files
+from timesformer.weights.fit.fitting import POSITION_RULES, Resize, fit
+from timesformer.weights.fit.outputs import Outputs, rows
+from timesformer.weights.formats.files import open_weights
+from timesformer.weights.formats.source import TITLES, Source, understand, without_guess
 from timesformer.weights.report import WeightsError
-from timesformer.weights.source import TITLES, Source, understand, without_guess
 
 
 class Wanted(TypedDict, total=False):

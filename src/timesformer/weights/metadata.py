@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from timesformer import checks
-from timesformer.config import ClipConfig, ConfigError, ModelConfig, Task
+from timesformer.config import checks
+from timesformer.config.checks import ConfigError
+from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.training import Task
 from timesformer.weights.report import WeightsError
 
 VERSION = 1

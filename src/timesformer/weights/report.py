@@ -3,13 +3,14 @@
 import re
 from dataclasses import dataclass
 
+from timesformer.errors import TimesformerError
 from timesformer.plain import printable
 
 FEW = 5
 """Names that a short account lists."""
 
 
-class WeightsError(ValueError):
+class WeightsError(TimesformerError, ValueError):
     """Weights that can't be read, understood or written: the message says the value, the rule and the remedy.
 
     Names in it come from files of strangers; what a terminal would obey is shown instead.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from timesformer.config import ClipConfig, Scheme
+from timesformer.config.model import ClipConfig, Scheme
+from timesformer.weights.formats.settings import usual_clip
 from timesformer.weights.report import WeightsError
-from timesformer.weights.settings import usual_clip
 
 OFFICIAL_PAGE = "https://github.com/facebookresearch/TimeSformer#model-zoo"
 OFFICIAL_LICENCE = "CC-BY-NC 4.0 (no commercial use)"

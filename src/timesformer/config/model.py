@@ -1,0 +1,124 @@
+"""The facts of a model and of the clips that it sees, which travel with its weights."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from timesformer.config.checks import at_least, at_most, check_fields, require, sides
+from timesformer.config.limits import FRAMES, SIDE, check_clip, check_normalisation, check_parameters, check_tokens
+
+Scheme = Literal["space", "joint", "divided", "local_global", "axial"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The transformer: everything needed to build it, nothing about how it is trained or fed."""
+
+    scheme: Scheme = "divided"
+    """Attention scheme (paper, section 3, figure 1)."""
+    frames: int = 8
+    """Frames per clip that the time embedding is stored for; other counts resize it."""
+    size: int | tuple[int, int] = 224
+    """Frame size in pixels that the position embedding is stored for: one number, or height and width."""
+    patch: int = 16
+    """Side of a square patch in pixels."""
+    width: int = 768
+    """Width of a token."""
+    depth: int = 12
+    """Number of blocks."""
+    heads: int = 12
+    """Attention heads; must divide the width."""
+    mlp_ratio: float = 4.0
+    """Hidden width of the MLP as a multiple of the width."""
+    classes: int = 400
+    """Outputs of the head."""
+    drop_path: float = 0.1
+    """Stochastic depth of the last block; grows linearly from zero in the first."""
+    position: Literal["none", "space", "space_time"] = "space_time"
+    """Position embeddings (paper, table 4); the space scheme never has a time embedding."""
+    order: Literal["time_first", "space_first", "parallel"] = "time_first"
+    """Order of the divided steps (paper, section 4.7); other schemes have one order."""
+    class_in_time: bool = False
+    """Let patches attend to the class token in the time step too (equation 11); published weights leave it out."""
+    start: Literal["image", "scratch"] = "image"
+    """Start of the weights. "image": time embedding and extra linears at zero, all else at 0.02, right when the space
+    weights come from an image model. "scratch": sine waves and Xavier's rule; from nothing, zeros never learn order."""
+    resize: Literal["nearest", "smooth"] = "nearest"
+    """How embeddings follow another grid or frame count: nearest as published weights were run, or smooth curves."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        at_least(1, self, "frames", "patch", "width", "depth", "heads", "classes")
+        require(self.mlp_ratio > 0, f"mlp_ratio is {self.mlp_ratio}; it must be above 0.")
+        at_most(self, frames=FRAMES, patch=SIDE, width=2**16, depth=1000, classes=10**7, mlp_ratio=100)
+        hidden = int(self.width * self.mlp_ratio)
+        require(hidden >= 1, f"mlp_ratio is {self.mlp_ratio}; width {self.width} needs at least {1 / self.width:.2g}.")
+        require(
+            self.width % self.heads == 0,
+            f"width {self.width} is not divisible by heads {self.heads}; choose heads that divide the width.",
+        )
+        for side in self.frame_size:
+            require(
+                side >= self.patch and side % self.patch == 0,
+                f"size {side} is not divisible by patch {self.patch}; "
+                f"choose {max(side // self.patch, 1) * self.patch} or {(max(side // self.patch, 1) + 1) * self.patch}.",
+            )
+        check_tokens(self.frames, self.size, self.patch)
+        rest = self.width * (self.classes + self.grid[0] * self.grid[1] + self.frames + 3 * self.patch**2)
+        check_parameters(width=self.width, depth=self.depth, mlp_ratio=self.mlp_ratio, rest=rest)
+        require(0 <= self.drop_path < 1, f"drop_path is {self.drop_path}; it must be at least 0 and below 1.")
+        require(
+            self.scheme == "divided" or (self.order == "time_first" and not self.class_in_time),
+            f"order and class_in_time vary the divided scheme, not {self.scheme!r}; leave them out or use 'divided'.",
+        )
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return sides(self.size)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patch rows and columns."""
+        height, width = self.frame_size
+        return height // self.patch, width // self.patch
+
+    @property
+    def has_time_embedding(self) -> bool:
+        """Whether patches carry a time embedding."""
+        return self.position == "space_time" and self.scheme != "space"
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """How a clip is cut from a video and turned into model input; it travels with the weights."""
+
+    frames: int = 8
+    """Frames per clip."""
+    sampling: Literal["dense", "segments"] = "dense"
+    """"dense": frames a fixed stretch of time apart. "segments": the whole video in equal parts, one frame each."""
+    rate: int = 32
+    """Dense only: a clip spans frames x rate frames of a video at `fps` frames a second."""
+    fps: float = 30.0
+    """Frame rate that `rate` counts in; files at another frame rate are scaled to it."""
+    size: int | tuple[int, int] = 224
+    """Size in pixels of the crop that the model sees: the side of a square, or height and width."""
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    """Mean of each colour channel, of pixels between 0 and 1."""
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    """Standard deviation of each colour channel, of pixels between 0 and 1."""
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """Order of the colour channels that the model was trained with."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        at_least(1, self, "frames", "rate")
+        require(min(self.frame_size) >= 1, f"size is {self.size}; it must be at least 1.")
+        at_most(self, frames=FRAMES, rate=10**6)
+        check_clip(self.frames, self.size)
+        require(0.001 <= self.fps <= 10**5, f"fps is {self.fps}; it must be above 0: from 0.001 to 100,000.")
+        check_normalisation(self.mean, self.std)
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the crop that the model sees."""
+        return sides(self.size)

@@ -1,0 +1,1 @@
+"""From the table of videos to batches of clips."""

@@ -1,0 +1,1 @@
+"""Looking after data: scanning, preparing, shards, look-alikes."""

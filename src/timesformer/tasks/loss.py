@@ -1,0 +1,68 @@
+"""What a training minimises, one number for each clip."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from timesformer.config.training import OptimConfig, Task
+from timesformer.data.manifest import Manifest
+from timesformer.weights.metadata import Units
+
+
+def dense_targets(targets: Tensor, classes: int, units: Units = ()) -> Tensor:
+    """Targets as floats (b, outputs): class numbers become one-hot rows, a regression's numbers standard deviations.
+
+    Numbers are centred in float64, in which seconds since 1970 still differ, and on the CPU, as not every device has
+    it; the others stay on their device.
+    """
+    if units:
+        mean, deviation = torch.tensor(units, dtype=torch.float64).T
+        return ((targets.cpu().double() - mean) / deviation).float()
+    return F.one_hot(targets, classes).float() if targets.ndim == 1 else targets.float()
+
+
+def units(manifest: Manifest) -> Units:
+    """Mean and spread of each number of a regression over its training videos; none for other tasks.
+
+    Numbers around 0 with a spread of 1 suit one learning rate whatever unit they are in, and count alike beside others.
+    """
+    if manifest.task != "regression":
+        return ()
+    targets = torch.tensor([manifest.target(item) for item in manifest.of("train")], dtype=torch.float64)
+    spread = targets.std(dim=0, correction=0)
+    spread[spread == 0] = 1
+    return tuple(zip(targets.mean(dim=0).tolist(), spread.tolist(), strict=True))
+
+
+@torch.no_grad()
+def change_units(head: nn.Linear, old: Units, new: Units) -> None:
+    """Let a head that was taught numbers in ``old`` units answer the same in ``new`` ones; a new head stays."""
+    if old and new:
+        (before, wide), (mean, spread) = (torch.tensor(units, dtype=torch.float64).T for units in (old, new))
+        head.weight.mul_((wide / spread)[:, None])
+        head.bias.mul_(wide / spread).add_((before - mean) / spread)
+
+
+def class_weights(counts: tuple[int, ...]) -> Tensor:
+    """Weight of each class: the inverse of its share, 1 on average over the clips; 0 for a class without clips."""
+    number = torch.tensor(counts, dtype=torch.float32)
+    present = (number > 0).sum()
+    return torch.where(number > 0, number.sum() / (present * number.clamp(min=1)), 0.0)
+
+
+def losses(logits: Tensor, targets: Tensor, task: Task, optim: OptimConfig, weights: Tensor | None = None) -> Tensor:
+    """Loss of each clip (b,), from logits and float targets (b, outputs).
+
+    Cross-entropy with label smoothing for one class per video, mean binary cross-entropy for any number of labels,
+    mean absolute error for numbers. ``weights`` (outputs,) weighs a clip by its class.
+    """
+    logits = logits.float()
+    if task == "regression":
+        return (logits - targets).abs().mean(dim=1)
+    if task == "multilabel":
+        each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return (each if weights is None else each * weights).mean(dim=1)
+    smoothed = targets * (1 - optim.label_smoothing) + optim.label_smoothing / targets.shape[1]
+    if weights is not None:
+        smoothed = smoothed * (targets @ weights)[:, None]
+    return -(smoothed * logits.log_softmax(dim=1)).sum(dim=1)

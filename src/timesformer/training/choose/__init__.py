@@ -1,0 +1,1 @@
+"""Settings chosen from what the data shows and the machine has."""

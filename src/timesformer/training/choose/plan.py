@@ -1,0 +1,186 @@
+"""What a training is to be: settings from a run, a recipe, a file or the data, under those that the user names.
+
+The command and :func:`timesformer.train` both come through here, so that they can't choose differently.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from timesformer.config import configfile
+from timesformer.config.checks import ConfigError, in_pixels
+from timesformer.config.training import TrainConfig
+from timesformer.data.items import counted
+from timesformer.data.manifest import Manifest
+from timesformer.recipes import table as recipes
+from timesformer.training import arithmetic
+from timesformer.training.choose import settings as choose
+from timesformer.training.choose.settings import Reason
+from timesformer.training.choose.sides import speaking_of_sides
+from timesformer.weights import loading
+from timesformer.weights.runs import seen_before
+
+
+@dataclass(frozen=True)
+class Base:
+    """Settings to start from, where they are named."""
+
+    config: TrainConfig | None = None
+    """None where the data is to choose them."""
+    said: tuple[str, ...] = ()
+    """Where they come from, to be shown."""
+    resumed: bool = False
+
+    def task(self, settings: Mapping[str, Any]) -> Any:
+        """The task to read the data for: what the user names, or that of the settings to start from."""
+        return settings.get("task", self.config.task if self.config else "classes")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training's settings, all decided, and why those that were chosen are so."""
+
+    config: TrainConfig
+    reasons: tuple[str, ...]
+
+
+def base(*, out: Path, recipe: str = "", config: TrainConfig | Path | None = None, resume: bool = False) -> Base:
+    """The settings to start from: those of the run to resume, of a recipe, or of a file; raises ConfigError."""
+    if resume:
+        if recipe or config:
+            raise ConfigError("--resume goes on with the run's own settings; leave --recipe and --config out.")
+        file = out / "config.toml"
+        if not file.exists():
+            raise ConfigError(f"{out} holds no training to resume; name its folder with --out.")
+        return Base(_read(file), (f"resuming {out}",), resumed=True)
+    if recipe and config:
+        raise ConfigError("--recipe and --config both name settings to start from; give one of them.")
+    if isinstance(config, TrainConfig):
+        return Base(config)
+    if config:
+        return Base(_read(config), (f"settings of {config}",))
+    if recipe:
+        found = recipes.recipe(recipe)
+        return Base(found.config, (f"recipe {found.name}: {found.description}", f"result: {found.result}"))
+    return Base()
+
+
+def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
+    """Every setting decided: those of ``start``, or else chosen for the data, under ``settings`` by dotted name.
+
+    Raises ConfigError for values that can't work, and WeightsError for weights to start from.
+    """
+    outputs = len(manifest.labels)
+    reasons: tuple[Reason, ...] = ()
+    before = start.config
+    if before is None:
+        init = settings.get("init")
+        size, heads = settings.get("model.size"), settings.get("model.heads")
+        grid = tuple(size) if isinstance(size, list | tuple) else None  # embeddings for oblong frames don't tell theirs
+        source = loading.read_source(init, grid, heads=heads, key=settings.get("key", "")) if init else None
+        light = settings.get("lora", 0) > 0 or settings.get("freeze") == "backbone"
+        gpu = arithmetic.on_gpu(changed(TrainConfig(), _part(settings, "engine.")).engine)
+        chosen = choose.choose(manifest, gpu=gpu, source=source, light=light)
+        before, reasons = chosen.config, chosen.reasons
+    elif before.model.classes != outputs and not start.resumed:
+        reasons = (Reason(f"{outputs} outputs, as the data has, in place of {before.model.classes}"),)
+        before = replace(before, model=replace(before.model, classes=outputs))
+    config = changed(before, settings)
+    sides = speaking_of_sides(manifest.labels) if start.config and config.augment.flip and not start.resumed else []
+    if sides:
+        text = f"half of the clips mirrored although {sides[0]!r} may depend on the side (--augment.no-flip to forbid)"
+        reasons = (*reasons, Reason(text, ("augment.flip",)))
+    if config.model.classes != outputs:
+        raise ConfigError(f"model.classes is {config.model.classes} but the data has {outputs}; leave it out.")
+    if not start.resumed:
+        refuse_random_backbone(config)
+    named, config = config, choose.settle(config, manifest, gpu=arithmetic.on_gpu(config.engine))
+    if named.engine.precision == "auto" and not arithmetic.on_gpu(config.engine):
+        text = f"precision {config.engine.precision}: the faster one, timed once on this machine and kept"
+        reasons = (*reasons, Reason(f"{text} (--engine.precision names one)", ("engine.precision",)))
+    said = (reason.text for reason in reasons if not settings.keys() & set(reason.settings))
+    flattered = seen_before(Path(config.init), manifest.of("val")) if config.init else ()
+    return Plan(config, (*said, *flattered, *larger_than_the_data(config, len(manifest.of("train")))))
+
+
+def refuse_random_backbone(config: TrainConfig) -> None:
+    """Raise ConfigError where weights are kept as they are that were drawn at random."""
+    for name, value, off in (("freeze", config.freeze, "none"), ("frozen_blocks", config.frozen_blocks, 0)):
+        if value != off and not config.init:
+            raise ConfigError(
+                f"{name} is {value!r}, but without weights to start from it would keep random ones; "
+                f"name them with --init, or leave {name} out."
+            )
+
+
+def larger_than_the_data(config: TrainConfig, clips: int) -> tuple[str, ...]:
+    """Notes on a batch or a warm-up that the training has no room for."""
+    optim, found = config.optim, []
+    if optim.batch > clips * optim.repeats:
+        drawn = counted(clips * optim.repeats, "clip")
+        found.append(f"batch {optim.batch} is more than the {drawn} of an epoch: each epoch is one step of {drawn}")
+    if optim.warmup >= optim.epochs:
+        epochs = counted(optim.epochs, "epoch")
+        found.append(f"the warm-up of {optim.warmup:g} in {epochs} never reaches the learning rate {optim.lr:g}")
+    return tuple(found)
+
+
+def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
+    """The config with other values of some settings, by dotted name; all checks are made on the whole."""
+    sections: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        section, _, field = name.rpartition(".")
+        sections.setdefault(section, {})[field] = value
+    own = sections.pop("", {})
+    parts = {section: replace(getattr(config, section), **values) for section, values in sections.items()}
+    return replace(config, **parts, **own)
+
+
+def checked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Values from Python as settings keep them, by dotted name: lists as tuples, paths as text; raises ConfigError."""
+    hints = get_type_hints(TrainConfig)
+    found = {}
+    for name, value in settings.items():
+        section, _, field = name.rpartition(".")
+        hint = get_type_hints(hints[section])[field] if section else hints[name]
+        found[name] = configfile.as_field(hint, _plain(value), name)
+    return found
+
+
+def summary(config: TrainConfig) -> str:
+    """The settings that matter most, in words."""
+    model, clip, optim, engine = config.model, config.clip, config.optim, config.engine
+    return (
+        f"{model.scheme} model, width {model.width}, {counted(model.depth, 'block')}, patch {model.patch}; "
+        f"clips of {counted(clip.frames, 'frame')} at {in_pixels(clip.size)}; "
+        f"{optim.optimizer}, learning rate {optim.lr:g}, batch {optim.batch}, "
+        f"{counted(optim.epochs, 'epoch')}; {engine.precision}, {counted(engine.workers, 'loader worker')}, "
+        f"frames {'in memory' if engine.cache == 'on' else 'from disk'}, seed {engine.seed}"
+    )
+
+
+def _part(settings: Mapping[str, Any], section: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name.startswith(section)}
+
+
+def _plain(value: object) -> object:
+    """A value as a settings file would hold it."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    item = getattr(value, "item", None)  # a number of numpy or torch
+    return item() if callable(item) else value
+
+
+def _read(file: Path) -> TrainConfig:
+    """The settings in a file; raises ConfigError where there is none that can be read."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(
+            f"the settings in {file} can't be read ({reason}); name a file such as the config.toml of a run."
+        ) from error
+    return configfile.from_toml(text)

@@ -1,0 +1,225 @@
+"""Settings that suit what the data shows and the machine has, so that `train DATA` needs no other word.
+
+They start from the recipes small-scratch-cpu, small-scratch-gpu and small-finetune, which say what small data taught.
+"""
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from timesformer import machine
+from timesformer.config.checks import in_pixels
+from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.training import OptimConfig, TrainConfig
+from timesformer.data.batches.dataset import short_side
+from timesformer.data.items import counted
+from timesformer.data.manifest import Manifest
+from timesformer.recipes.small import SMALL_CPU, SMALL_FINETUNE, SMALL_GPU
+from timesformer.training import arithmetic
+from timesformer.training.choose import timing
+from timesformer.training.choose.sides import speaking_of_sides
+from timesformer.training.choose.survey import Survey, frames_beyond, survey
+from timesformer.weights.formats.source import Source
+
+SHORT = 10.0
+"""Median duration in seconds up to which a video is taken as one action, seen whole."""
+STEPS_PER_CLIP = 3
+"""Steps of a training from nothing for each clip, within the bounds below: what gesture clips took to be learned."""
+FEWEST_STEPS, MOST_STEPS = 500, 3000
+STRETCH = ("clip.sampling", "clip.frames", "clip.rate", "clip.fps")
+"""Settings that say how much of a video a clip shows."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why settings were chosen."""
+
+    text: str
+    settings: tuple[str, ...] = ()
+    """Their dotted names: where another value takes the place of one, this is no longer the reason."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A complete config, and why it is so."""
+
+    config: TrainConfig
+    reasons: tuple[Reason, ...]
+
+
+def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light: bool = False) -> Chosen:
+    """Settings for these videos from nothing, or from weights to start from; ``light`` where few of them learn."""
+    seen = survey(manifest)
+    count, outputs = len(manifest.of("train")), len(manifest.labels)
+    noun = "videos" if all(item.start is item.end is None for item in manifest.of("train")) else "time ranges"
+    what = "output" if manifest.task == "regression" else "class"
+    reasons = [Reason(f"{counted(count, 'training clip')}, {counted(outputs, what)}")]
+    start = SMALL_FINETUNE if source else SMALL_GPU if gpu else SMALL_CPU
+    if source is None:
+        model, optim = replace(start.model, classes=outputs), start.optim
+        patches = f"patches of {model.patch} px at {in_pixels(model.size)}"
+        text = f"width {model.width}, {counted(model.depth, 'block')}, {patches}"
+        names = ("model.width", "model.depth", "model.patch", "model.size")
+        reasons.append(Reason(f"from nothing: a small model ({text})", names))
+        clip = _fitted(start.clip, seen, reasons, noun)
+    else:
+        # the weights may have been run with other clips than their embeddings are for: those are the ones to go on with
+        sized = replace(source.config, frames=source.clip.frames, size=source.clip.size)
+        model = replace(sized, classes=outputs, scheme="divided" if source.image else source.config.scheme)
+        optim = _tuning(start.optim, model.width, light=light)
+        pace = "for adapters or the head alone" if light else "lower blocks slower"
+        reasons.append(Reason(f"started from {source.name}: its clip settings"))
+        reasons.append(Reason(f"learning rate {optim.lr:g}, {pace}", ("optim.lr", "optim.layer_decay")))
+        clip = _whole_if_short(source.clip, seen, reasons, noun)
+        if seen and source.config.start == "scratch":  # such weights learned from pixels scaled to their own data
+            clip = _scaled(clip, seen, reasons)
+    augment = replace(start.augment, flip=_may_flip(manifest, reasons))
+    if manifest.task == "regression":
+        optim = replace(optim, label_smoothing=0.0)
+    elif _unequal(manifest.class_counts("train")):
+        optim = replace(optim, class_weights=True)
+        text = "the largest class has over three times the clips of the smallest: classes are weighed alike"
+        reasons.append(Reason(text, ("optim.class_weights",)))
+    steps = min(max(STEPS_PER_CLIP * count, FEWEST_STEPS), MOST_STEPS)
+    optim = _paced(optim, count, steps * (4 if gpu else 1), reasons)
+    config = TrainConfig(model=model, clip=clip, augment=augment, optim=optim, task=manifest.task)
+    return Chosen(config, tuple(reasons))
+
+
+def settle(config: TrainConfig, manifest: Manifest, *, gpu: bool) -> TrainConfig:
+    """The config with every "auto" of the engine decided for this machine, as a run writes it down."""
+    engine = config.engine
+    if engine.precision == "auto":
+        engine = replace(engine, precision=_fastest(config, gpu=gpu))
+    if engine.cache == "auto":
+        engine = replace(engine, cache="on" if _fits(config, manifest) else "off")
+    if engine.workers < 0:
+        cores = machine.cores() // _processes()
+        # Without a GPU the model itself keeps the cores busy; cached frames need little work beside it
+        engine = replace(engine, workers=0 if engine.cache == "on" and not gpu else max(cores - 1, 1))
+    return replace(config, engine=engine)
+
+
+def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason], noun: str) -> ClipConfig:
+    """Clip settings with pixels scaled to the data's own, and whole videos only where short."""
+    if seen is None:
+        return clip
+    clip = _scaled(clip, seen, reasons)
+    text = f"each is seen whole, in {clip.frames} segments"
+    if seen.seconds > SHORT:
+        clip = replace(clip, sampling="dense")
+        text = f"clips of {clip.frames * clip.rate / clip.fps:.1f} s are cut from them"
+    reasons.append(Reason(f"{noun} last {seen.seconds:.1f} s: {text}", STRETCH))
+    return clip
+
+
+def _tuning(optim: OptimConfig, width: int, *, light: bool) -> OptimConfig:
+    """How weights of a width go on learning; few of them, all alike, ten times faster."""
+    lr = 5e-4 if width < 384 else optim.lr
+    return replace(optim, lr=10 * lr, layer_decay=1.0) if light else replace(optim, lr=lr)
+
+
+def _scaled(clip: ClipConfig, seen: Survey, reasons: list[Reason]) -> ClipConfig:
+    """Clip settings with pixels scaled to the data's own mean and standard deviation."""
+    text = f"pixels scaled to the data's own mean {seen.mean} and standard deviation {seen.std}"
+    reasons.append(Reason(text, ("clip.mean", "clip.std")))
+    return replace(clip, mean=seen.mean, std=seen.std)
+
+
+def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[Reason], noun: str) -> ClipConfig:
+    """Clip settings of weights, but whole videos where most are shorter than a clip, which would end in a still."""
+    span = clip.frames * clip.rate / clip.fps
+    if clip.sampling == "segments" or seen is None or seen.seconds >= span:
+        return clip
+    text = f"{noun} last {seen.seconds:.1f} s, less than its clips of {span:.1f} s: each is seen whole, "
+    reasons.append(Reason(f"{text}in {clip.frames} segments", STRETCH))
+    return replace(clip, sampling="segments")
+
+
+def _may_flip(manifest: Manifest, reasons: list[Reason]) -> bool:
+    sides = speaking_of_sides(manifest.labels)
+    flips = not sides and manifest.task != "regression"
+    if not flips:
+        text = f"no mirroring: {sides[0] if sides else 'a number'!r} may depend on the side (--augment.flip to allow)"
+    else:
+        text = "half of the clips mirrored: no class name speaks of sides (--augment.no-flip to forbid)"
+    reasons.append(Reason(text, ("augment.flip",)))
+    return flips
+
+
+def _unequal(counts: Sequence[int]) -> bool:
+    present = [count for count in counts if count]
+    return max(present) > 3 * min(present)
+
+
+def _paced(optim: OptimConfig, clips: int, steps: int, reasons: list[Reason]) -> OptimConfig:
+    """As many epochs as make the steps, each of at least 40 so that validating after it is worth while."""
+    repeats = max(1, round(40 * optim.batch / clips))
+    per_epoch = max(clips * repeats // optim.batch, 1)
+    epochs = max(math.ceil(steps / per_epoch), 10)
+    text = f"{counted(epochs, 'epoch')} of {counted(per_epoch, 'step')}"
+    if repeats > 1:
+        text += f", each clip {repeats} times an epoch"
+    reasons.append(Reason(text, ("optim.epochs", "optim.repeats", "optim.batch")))
+    return replace(optim, repeats=repeats, epochs=epochs)
+
+
+def _fastest(config: TrainConfig, *, gpu: bool) -> Literal["fp32", "bf16", "fp16"]:
+    """The precision that gains time: a GPU's half precision, bfloat16 on a CPU that gains by it, or else float32."""
+    if gpu:
+        return arithmetic.fastest_on_gpu(config.engine)
+    return "bf16" if _fast_bf16(config.model) else "fp32"
+
+
+def _fast_bf16(model: ModelConfig) -> bool:
+    """Whether bfloat16 gains time on this CPU: products must be faster by more than the copies around them take.
+
+    That a processor has instructions for it says little: with those of AVX-512 alone, products of ViT-B were measured
+    at twice the speed of float32 on one machine and at half of it on another.
+    """
+    if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return False
+
+    def faster() -> bool:
+        half, full = _product_seconds(model)
+        return 1.3 * half < full
+
+    return timing.remembered(f"bfloat16 for width {model.width} and mlp_ratio {model.mlp_ratio}", faster)
+
+
+def _product_seconds(model: ModelConfig) -> tuple[float, float]:
+    """Time of the MLP's first linear on 512 tokens in bfloat16 and in float32, each the best of seven by turns."""
+    tokens, weight = torch.ones(512, model.width), torch.ones(int(model.width * model.mlp_ratio), model.width)
+    pairs = [(tokens.to(kind), weight.to(kind)) for kind in (torch.bfloat16, torch.float32)]
+    best = [math.inf, math.inf]
+    for _ in range(7):
+        for number, (tokens, weight) in enumerate(pairs):
+            start = time.perf_counter()
+            torch.nn.functional.linear(tokens, weight)
+            best[number] = min(best[number], time.perf_counter() - start)
+    return best[0], best[1]
+
+
+def _fits(config: TrainConfig, manifest: Manifest) -> bool:
+    """Whether all frames at the training size take less than an eighth of the memory."""
+    seen = survey(manifest)
+    if seen is None:
+        return False
+    # Upright or not isn't known: the orientation that needs more
+    shapes = (round(seen.short_side), round(seen.short_side * seen.aspect))
+    side = min(max(short_side(config, size) or seen.short_side for size in (shapes, shapes[::-1])), seen.short_side)
+    items, most = manifest.of("train"), machine.memory() / 8 / _processes()
+    per_frame = 3 * side * side * seen.aspect
+    if len(items) * seen.frames * per_frame >= most:
+        return False
+    return sum(frames_beyond(items, seen.frames)) * per_frame + len(items) * seen.frames * per_frame < most
+
+
+def _processes() -> int:
+    """Processes that train on this machine, each with workers and frames of its own."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

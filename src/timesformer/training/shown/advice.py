@@ -1,0 +1,75 @@
+"""What a training tells about itself while it runs: signs that something should be changed, in plain words."""
+
+import math
+from collections.abc import Sequence
+
+from timesformer.config.training import TrainConfig
+from timesformer.training.run.runfolder import Row
+
+PATIENCE = 0.25
+"""Share of the training after which a loss at chance level is worth a word."""
+WAITING = 0.4
+"""Share of the time spent waiting for clips above which the loader holds the training up."""
+
+
+def advice(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int]) -> list[str]:
+    """Sentences to show after the last of these epochs; each kind once in a training."""
+    return [
+        text
+        for now, text in _signs(rows, config, class_counts)
+        if now and not _before(rows, config, class_counts, text)
+    ]
+
+
+def chance_level(class_counts: Sequence[int]) -> float:
+    """Cross-entropy of always answering with the shares of the classes."""
+    total = sum(class_counts)
+    return -sum(count / total * math.log(count / total) for count in class_counts if count)
+
+
+def _signs(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int]) -> list[tuple[bool, str]]:
+    last = rows[-1]
+    chance = (
+        math.log(max(len([count for count in class_counts if count]), 1))
+        if config.optim.class_weights
+        else chance_level(class_counts)
+    )
+    stuck = (
+        config.task == "classes"
+        and last["epoch"] >= PATIENCE * config.optim.epochs
+        and last["train_loss"] > 0.97 * chance
+        # Mixed or weighed clips keep the loss of a model up that has learned to tell plain ones apart
+        and last["val_mean_class"] < 1.5 / max(len([count for count in class_counts if count]), 1)
+    )
+    return [
+        (
+            stuck,
+            f"the training loss is still at chance level ({chance:.2f} for these classes): nothing was learned yet. "
+            f"Try one of these: {', '.join(_remedies(config))}.",
+        ),
+        (
+            last["waited"] > WAITING and last["epoch"] > 1,
+            f"the loader is the bottleneck: over {WAITING:.0%} of the time goes into waiting for clips. Re-encode the "
+            f"videos smaller once (timesformer prepare DATA OUT), use more --engine.workers than "
+            f"{config.engine.workers}{'' if config.engine.cache == 'on' else ', or --engine.cache on'}.",
+        ),
+    ]
+
+
+def _remedies(config: TrainConfig) -> list[str]:
+    """What may help a training that does not learn, and is not so already."""
+    lr = config.optim.lr
+    remedies = ["--overfit 8 on this data", f"another --optim.lr ({lr / 3:.2g} or {3 * lr:.2g})"]
+    if config.init:
+        return remedies + ["more that learns (no --freeze)"] * (config.freeze != "none")
+    if config.model.patch > 8:
+        remedies.append(f"a --model.patch below {config.model.patch}")
+    if config.model.start != "scratch":
+        remedies.append("--model.start scratch")
+    return [*remedies, "--init with pretrained weights"]
+
+
+def _before(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int], text: str) -> bool:
+    return any(
+        now and said == text for end in range(1, len(rows)) for now, said in _signs(rows[:end], config, class_counts)
+    )

@@ -1,0 +1,148 @@
+"""What a training shows while it runs: one line that moves, and one line for each epoch that stays."""
+
+import textwrap
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
+
+from timesformer.errors import without_numbers
+from timesformer.plain import printable
+from timesformer.training.run.runfolder import Row
+from timesformer.training.shown.pace import Pace
+
+QUIET = 60.0
+"""Seconds between two lines about steps where no terminal shows them, such as in a cluster's log."""
+WIDE = 100
+"""Columns of a terminal that has room for everything about a step."""
+NAMES = {"val_top1": "top-1", "val_mean_class": "mean class", "val_map": "mAP", "val_mae": "MAE"}
+
+
+class Display:
+    """Progress of a training on a terminal, or as plain lines elsewhere; silent in all processes but the first."""
+
+    def __init__(self, console: Console | None = None, *, show: bool = True) -> None:
+        self.console = console or Console()
+        self.show = show
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(None),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[left]}"),
+            console=self.console,
+            disable=not (show and self.console.is_terminal),
+            transient=True,
+        )
+        self.task = self.progress.add_task("training", total=None, state="", left="")
+        self.pace = Pace(0)
+        self.training: Pace | None = None
+        self.started = self.told = self.begun = time.monotonic()
+
+    def __enter__(self) -> "Display":
+        self.training, self.started = None, time.monotonic()
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def begin(self, description: str, total: int, done: int = 0, *, validations: int = 0) -> None:
+        """Start counting something of ``total`` parts; a training is interrupted by so many ``validations``."""
+        now = time.monotonic()
+        if validations and self.training:
+            self.training.validated_in(now, now - self.begun)
+            self.pace = self.training
+        else:
+            self.pace = Pace(total, done, validations=validations)
+            self.training = self.pace if validations else self.training
+        self.begun = now
+        self.progress.reset(self.task, total=total, completed=done, description=description, state="", left="")
+
+    def advance(self) -> None:
+        """Count one part."""
+        self.reach(self.pace.done + 1)
+
+    def reach(self, done: int) -> None:
+        """Show how many parts are done."""
+        self.pace.step(time.monotonic(), done)
+        self.progress.update(self.task, completed=done, left=self._left())
+
+    def step(self, *, done: int, loss: float, lr: float, clips_per_second: float) -> None:
+        """Show the latest step."""
+        now = time.monotonic()
+        self.pace.step(now, done)
+        parts = [f"loss {_number(loss)}", f"lr {lr:.1e}", _speed(clips_per_second)]
+        left, state = self._left(), "  ".join(parts)
+        narrow = "  ".join(parts[::2]) if self.console.width < WIDE else state
+        self.progress.update(self.task, completed=done, state=narrow, left=left)
+        if not self.console.is_terminal and now - self.told > QUIET:
+            self.say(f"step {done}/{self.pace.total}  {state}{left and '  '}{left}")
+            self.told = now
+
+    def epoch(self, row: Row, epochs: int) -> None:
+        """Leave one line for a finished epoch, as long as the terminal is wide, and all of it in a log."""
+        counted = f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
+        losses = f"loss {_number(row['train_loss'])}  val loss {_number(row['val_loss'])}"
+        scores = [f"{text} {_number(row[name])}" for name, text in NAMES.items() if name in row]
+        spent, best = [_clock(time.monotonic() - self.started)], ["best"] if row["best"] else []
+        speed = [f"lr {row['lr']:.1e}", _speed(row["clips_per_second"])]
+        choices = ([*scores, *speed, *spent], [*scores, *spent], scores, scores[:1])
+        room = self.console.width if self.console.is_terminal else 1000
+        lines = ["  ".join([counted, losses, *parts, *best]) for parts in choices]
+        self.say(next((line for line in lines if len(line) <= room), lines[-1]))
+
+    def say(self, text: str, style: str = "") -> None:
+        """Leave a line, broken between words on a narrow terminal; an indented one is left whole, to be copied."""
+        if not self.show:
+            return
+        text = "\n".join(printable(line) for line in without_numbers(text).split("\n"))
+        if self.console.is_terminal and not text.startswith(" "):
+            text = "\n".join(_broken(line, self.console.width) for line in text.split("\n"))
+        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Leave a line that stands out."""
+        self.say(f"! {text}", style="yellow")
+
+    def _left(self) -> str:
+        seconds = self.pace.left()
+        if seconds is None:
+            return ""
+        return f"{duration(seconds)} {'to validation' if self.pace.to_validation else 'left'}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units: "2 h 05 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _clock(seconds: float) -> str:
+    """A length of time as a clock shows it: "5:07", "1:05:07"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
+
+
+def _speed(clips_per_second: float) -> str:
+    number = f"{clips_per_second:.3g}" if clips_per_second < 1000 else f"{clips_per_second:.0f}"
+    return f"{number} clips/s"
+
+
+def _broken(line: str, width: int) -> str:
+    """A line in several where it is too long; the second and further ones are indented under the first."""
+    if len(line) <= width:
+        return line
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

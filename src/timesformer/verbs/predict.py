@@ -1,0 +1,250 @@
+"""Prediction: what videos show, with one call."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+
+from timesformer.config.training import Task
+from timesformer.data.files import VIDEO_SUFFIXES, holds_frames, videos_in
+from timesformer.inference.inputs import Several, Video, as_file, as_frames, is_bytes, is_file, is_several, named
+from timesformer.inference.scoring import Scoring, forward
+from timesformer.machine import Precision, pick_device
+from timesformer.tasks import metrics
+from timesformer.video import memory, reader, sampling, transforms
+from timesformer.video.reader import VideoError
+from timesformer.video.views import Portion, planned, portions
+from timesformer.weights import loading
+from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.report import WeightsError
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Scores of one video."""
+
+    path: Path | None
+    """The video's file, or None for frames from memory."""
+    labels: tuple[str, ...]
+    """Name of each score."""
+    scores: tuple[float, ...]
+    """Probabilities of the classes, or of each label on its own; for regression the predicted numbers."""
+    task: Task = "classes"
+    notes: tuple[str, ...] = ()
+    """Trouble with the file that did not prevent a prediction."""
+
+    def top(self, k: int = 5) -> tuple[tuple[str, float], ...]:
+        """The ``k`` highest scores with their labels, or all if there are fewer, highest first."""
+        order = sorted(range(len(self.scores)), key=lambda index: -self.scores[index])
+        return tuple((self.labels[index], self.scores[index]) for index in order[:k])
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A video without a prediction."""
+
+    path: Path
+    reason: str
+
+
+class Predictor:
+    """A model that is ready to be called on videos.
+
+    >>> predictor = Predictor("model.safetensors")
+    >>> predictor("video.mp4").top(1)
+    (('swipe left', 0.97),)
+    """
+
+    def __init__(
+        self,
+        weights: Checkpoint | Path | str,
+        *,
+        device: torch.device | str | None = None,
+        precision: Precision = None,
+        clips: int = 1,
+        crops: int = 3,
+        placement: sampling.Placement = "middle",
+    ) -> None:
+        """Load weights of any known kind, or a run's best, or take a checkpoint, whose model is moved to ``device``.
+
+        The device is a GPU where there is one, unless told otherwise ("cpu", "cuda:1", "mps", "gpu"); ``precision`` is
+        "fp32", "bf16" or "fp16". A video is seen in ``clips`` temporal clips of 1 or 3 ``crops`` each, placed as in
+        :class:`timesformer.inference.scoring.Scoring`, and its scores are averaged over them.
+        """
+        self.scoring = Scoring(clips=clips, crops=crops, placement=placement, precision=precision)
+        self.device = pick_device(device)
+        self.checkpoint = weights if isinstance(weights, Checkpoint) else loading.load(weights)
+        self.model = self.checkpoint.model.to(self.device).eval()
+        self.labels = self.checkpoint.labels or tuple(f"class {index}" for index in range(self.model.config.classes))
+
+    @overload
+    def __call__(
+        self, video: Video, *, start: float | None = ..., end: float | None = ..., fps: float | None = ...
+    ) -> Prediction: ...
+    @overload  # a list of frames gives a prediction, a list of videos a list of them
+    def __call__(
+        self, video: Several, *, start: float | None = ..., end: float | None = ..., fps: float | None = ...
+    ) -> Any: ...
+    def __call__(
+        self,
+        video: Video | Several,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        fps: float | None = None,
+    ) -> Prediction | list[Prediction]:
+        """Predict one video, or each of a list of videos in one batched pass.
+
+        A video is a path, the bytes of a file, a file opened as bytes, or frames: uint8 RGB, an array or tensor
+        (n, h, w, 3) or (n, 3, h, w), or a list of frames. Of files the time range from ``start`` to ``end`` seconds is
+        seen. Frames with their ``fps`` are a whole video, from which clips are taken as from a file; without it they
+        are one clip, of exactly the frames that the model is for.
+
+        Raises :class:`timesformer.video.reader.VideoError` for a file that can't be read (:func:`predict_files` goes
+        on), ``ValueError`` and ``TypeError`` for frames that can't be understood.
+        """
+        videos = list(video) if is_several(video) else [video]
+        found = [
+            self._prediction(logits, named(each), notes)
+            for each, (logits, notes) in zip(videos, self._seen(videos, self.model, start, end, fps), strict=True)
+        ]
+        return found if is_several(video) else found[0]
+
+    def features(
+        self,
+        video: Video | Several,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        fps: float | None = None,
+    ) -> Tensor:
+        """What the model knows of a video before its head, float32 ``(width,)``, or ``(n, width)`` of a list of n.
+
+        The mean over the video's views. Everything else as in calling the predictor.
+        """
+        videos = list(video) if is_several(video) else [video]
+        found = [seen.mean(dim=0) for seen, _ in self._seen(videos, self.model.features, start, end, fps)]
+        return torch.stack(found) if is_several(video) else found[0]
+
+    def _seen(
+        self,
+        videos: Sequence[Any],
+        compute: Callable[[Tensor], Tensor],
+        start: float | None,
+        end: float | None,
+        fps: float | None,
+    ) -> list[tuple[Tensor, tuple[str, ...]]]:
+        """What the model computes of every view of each video (v, ...), and the notes on it, in full batches."""
+        found: list[list[Tensor]] = [[] for _ in videos]
+        notes: list[dict[str, None]] = [{} for _ in videos]
+        waiting: list[tuple[int, Tensor]] = []
+
+        def run() -> None:
+            views = torch.cat([views for _, views in waiting]) if len(waiting) > 1 else waiting[0][1]
+            scoring = self.scoring
+            given = forward(self.model, views, batch=scoring.batch, precision=scoring.precision, compute=compute)
+            for (place, _), part in zip(waiting, given.split([len(views) for _, views in waiting]), strict=True):
+                found[place].append(part)
+            waiting.clear()
+
+        for place, video in enumerate(videos):
+            for portion in self._portions(video, start, end, fps):
+                notes[place] |= dict.fromkeys(portion.notes)
+                waiting.append((place, portion.views))
+                if sum(len(views) for _, views in waiting) >= self.scoring.batch:
+                    run()
+        if waiting:
+            run()
+        return [(torch.cat(parts), tuple(said)) for parts, said in zip(found, notes, strict=True)]
+
+    def _portions(self, video: Any, start: float | None, end: float | None, fps: float | None) -> Iterator[Portion]:
+        """The views of one video, a portion at a time."""
+        clip, scoring = self.checkpoint.clip, self.scoring
+        if is_bytes(video):
+            with as_file(video) as path:
+                yield from self._portions(path, start, end, fps)
+            return
+        if is_file(video):
+            if fps is not None:
+                raise ValueError(
+                    f"fps is {fps}; it is for frames from memory, and {video} is a file with its own rate."
+                )
+            with memory.named(video):
+                info = reader.info(video)
+                numbers = planned(info, clip, clips=scoring.clips, placement=scoring.placement, start=start, end=end)
+            for portion in portions(video, numbers, clip, crops=scoring.crops):
+                yield replace(portion, notes=(*info.notes, *portion.notes))
+            return
+        frames = as_frames(video)
+        if start is not None or end is not None:
+            raise ValueError("start and end are for files; cut frames out of a tensor by indexing it.")
+        for part in self._planned(len(frames), fps).split(max(scoring.batch // scoring.crops, 1)):
+            yield Portion(transforms.eval_views(frames[part], clip, crops=scoring.crops), 0, ())
+
+    def _planned(self, frames: int, fps: float | None) -> Tensor:
+        """Frame numbers of the clips of frames from memory."""
+        clip, scoring = self.checkpoint.clip, self.scoring
+        if fps is not None:
+            return sampling.views(frames, fps, clip, clips=scoring.clips, placement=scoring.placement)
+        if frames == clip.frames:
+            return torch.arange(clip.frames)[None]
+        raise ValueError(f"{frames} frames for a model of {clip.frames}; give as many, or a whole video and its fps=.")
+
+    def _prediction(self, logits: Tensor, path: Path | None, notes: tuple[str, ...]) -> Prediction:
+        task = self.checkpoint.task
+        scores = metrics.fuse(logits[None], task, self.scoring.fusion, self.checkpoint.units)[0]
+        if not bool(scores.isfinite().all()):
+            raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
+        return Prediction(path, self.labels, tuple(scores.tolist()), task, notes)
+
+
+def predict_files(predictor: Predictor, paths: Iterable[Path | str]) -> Iterator[Prediction | Failure]:
+    """Predict videos one after the other, in order; a folder stands for all videos below it.
+
+    A video that can't be read yields a :class:`Failure`, and so does a folder without videos; the others follow.
+    """
+    for path in map(Path, paths):
+        for video in _videos_of(path):
+            yield video if isinstance(video, Failure) else _predicted(predictor, video)
+
+
+def to_json(result: Prediction | Failure, *, top: int | None = None) -> str:
+    """One line of JSON: the path with the ``top`` scores by label, all unless told otherwise, highest first.
+
+    Parts of names that aren't UTF-8 become the escapes that Python's json reads back. The numbers of a regression stay
+    in their order, and all are given. A failure has ``error`` in place of ``scores``.
+    """
+    if isinstance(result, Failure):
+        return _json({"path": str(result.path), "error": result.reason})
+    pairs = tuple(zip(result.labels, result.scores, strict=True))
+    if result.task != "regression":
+        pairs = result.top(len(pairs) if top is None else top)
+    line = {
+        "path": None if result.path is None else str(result.path),
+        "scores": [{"label": label, "score": score} for label, score in pairs],
+        "notes": result.notes,
+    }
+    return _json(line)
+
+
+def _json(line: dict[str, Any]) -> str:
+    return json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace").decode()
+
+
+def _videos_of(path: Path) -> list[Path] | list[Failure]:
+    try:
+        videos = list(videos_in(path)) if path.is_dir() and not holds_frames(path) else [path]
+    except OSError as error:
+        return [Failure(path, f"can't be listed ({error.strerror})")]
+    return videos or [Failure(path, f"holds no videos ({' '.join(VIDEO_SUFFIXES)})")]
+
+
+def _predicted(predictor: Predictor, path: Path) -> Prediction | Failure:
+    try:
+        return predictor(path)
+    except VideoError as error:
+        return Failure(path, error.reason)

@@ -1,0 +1,1 @@
+"""What knows the decoder: containers, indices, shots, orientation."""

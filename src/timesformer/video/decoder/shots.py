@@ -1,0 +1,144 @@
+"""Decode wanted frames of an indexed video: plan the stretches to go through, then go through them once, in order."""
+
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+
+import av
+import numpy as np
+
+from timesformer.video.decoder.container import (
+    SQUARE,
+    Decoded,
+    Video,
+    VideoError,
+    decoded,
+    opened,
+    picture,
+    picture_size,
+)
+from timesformer.video.decoder.index import Index
+from timesformer.video.decoder.orientation import shown_size
+
+WORTH_SEEKING = 6
+"""Frames that a seek must save: it costs a search and the delay of the decoder."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A decoded frame, given for a frame number."""
+
+    number: int
+    source: int
+    """The number that the frame really has: another one where the wanted frame does not decode."""
+    clean: bool
+    """Whether everything decoded since the last key frame; otherwise the frame may show traces of the damage."""
+    frame: av.VideoFrame
+    aspect: Fraction
+    """Width of a pixel over its height."""
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, square and upright."""
+        return shown_size(self.frame, self.aspect)
+
+
+def shots(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
+    """Yield a shot for every wanted number; ``wanted`` increases.
+
+    A number can come again, for the better: where something is missing after a seek, decoding starts over at an earlier
+    key and at last from the start of the file, so that damage is never blamed for a seek that went wrong.
+    """
+    if table.images:
+        yield from _of_images(table, wanted)
+        return
+    with opened(table.path) as video:
+        for key, numbers in stretches(table, wanted):
+            if key == 0:  # the first stretch, and nothing has been read yet
+                yield from _forward(decoded(video.container.demux(video.stream), video), table, numbers)
+                continue
+            for start in range(key, max(key - 2, 0), -1):
+                packets = _sought(video, table, start, table.pts[numbers[0]])
+                if (yield from _forward(decoded(packets, video), table, numbers)):
+                    break
+            else:
+                with opened(table.path) as again:
+                    yield from _forward(decoded(again.container.demux(again.stream), again), table, numbers)
+
+
+def stretches(table: Index, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Group increasing frame numbers by the key that decoding starts at, seeking only where it pays."""
+    result: list[tuple[int, list[int]]] = []
+    for number in wanted:
+        key = table.start(number)
+        if not result or _saved(table, key, last=result[-1][1][-1]) >= WORTH_SEEKING:
+            result.append((key, []))
+        result[-1][1].append(number)
+    return result
+
+
+def _saved(table: Index, key: int, *, last: int) -> int:
+    """Frames that need not be decoded if decoding goes on at a key and not after the last frame."""
+    if key <= table.start(last):
+        return 0
+    return int(np.searchsorted(table.pts, table.keys[key])) - last - 1
+
+
+def _sought(video: Video, table: Index, key: int, latest: int) -> Iterator[av.Packet]:
+    """Packets from the first key after a seek; none if that key is shown later than ``latest`` ticks, or is unknown."""
+    video.container.seek(int(table.targets[key]), stream=video.stream)
+    started = False
+    for packet in video.container.demux(video.stream):
+        if not started and packet.is_keyframe:
+            if packet.pts is None or packet.pts > latest or not table.is_key(packet.pts, packet.pos):
+                return
+            started = True
+        if started:
+            yield packet
+
+
+def _forward(steps: Iterator[Decoded], table: Index, numbers: Sequence[int]) -> Generator[Shot, None, bool]:
+    """Yield a shot for each number from frames in order, the nearest where one is missing; return whether none was."""
+    waiting, count, clean, complete = deque(numbers), -1, True, True
+    last: Shot | None = None
+    for step in steps:
+        clean = clean and not step.trouble
+        if step.frame is None:
+            continue
+        count += 1
+        number = count if len(table.pts) == 0 else table.number(step.frame.pts)
+        if number is None or step.trouble:
+            continue
+        clean = clean or step.frame.key_frame
+        this = Shot(number, number, clean, step.frame, step.aspect)
+        while waiting and waiting[0] <= number:
+            wanted = waiting.popleft()
+            before = last is not None and number > wanted and wanted - last.number <= number - wanted
+            given = last if before and last is not None else this
+            complete = complete and given.source == wanted and given.clean
+            yield replace(given, number=wanted)
+        if not waiting:
+            return complete
+        last = this
+    if last is not None:
+        for wanted in waiting:
+            yield replace(last, number=wanted)
+    return False
+
+
+def _of_images(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
+    for number in wanted:
+        for source in sorted(range(table.frames), key=lambda other: abs(other - number)):
+            with suppress(VideoError):
+                frame = picture(table.images[source])
+                break
+        else:
+            return
+        if picture_size(frame) != table.size:
+            size, first = (f"{width}x{height}" for height, width in (picture_size(frame), table.size))
+            reason = f"is {size} but the folder's first image {first}; the frames of a video share one size"
+            raise VideoError(table.images[source], reason)
+        yield Shot(number, source, True, frame, SQUARE)

@@ -1,0 +1,1 @@
+"""Weights fitted to another model."""

@@ -1,0 +1,246 @@
+"""Weights fitted to a wanted model: embeddings resized, steps spread, the head renewed, every change written down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from timesformer.config.checks import ConfigError
+from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.model import schemes
+from timesformer.model.embeddings import resize_position, resize_time
+from timesformer.model.transformer import TimeSformer
+from timesformer.weights import checkpoint
+from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.fit import outputs as heads
+from timesformer.weights.fit.outputs import Outputs, Rows
+from timesformer.weights.formats.source import Source
+from timesformer.weights.report import LoadReport, Resized, WeightsError
+
+Resize = Literal["nearest", "smooth", "flat"]
+"""How stored embeddings are fitted: nearest (2-D for positions, 1-D for time), as published models do when they run;
+"smooth", bicubic and linear, to fine-tune at another size; "flat", nearest along the flattened grid, as the official
+loader does before fine-tuning."""
+POSITION_RULES: dict[Resize, str] = {
+    "nearest": "nearest in 2-D",
+    "smooth": "bicubic in 2-D",
+    "flat": "nearest along the flattened grid",
+}
+FIXED = ("patch", "width", "depth", "heads", "mlp_ratio")
+"""Settings that weights can't be fitted to."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Tensors in the middle of being fitted, with what was done to them."""
+
+    tensors: Mapping[str, Tensor]
+    resized: tuple[Resized, ...] = ()
+    copied: tuple[str, ...] = ()
+    zero: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+def fit(
+    source: Source, config: ModelConfig, *, resize: Resize = "nearest", wanted: Outputs | None = None
+) -> Checkpoint:
+    """A checkpoint of exactly the wanted model, filled from a source.
+
+    An image model, or one of another single step, gives its attention and LayerNorm to every step of the wanted scheme
+    (divided: time and space; local_global: local and global; axial: time, width and height), with the extra linears
+    and the time embedding at zero, so that only the last step acts at first. The head's rows go to the
+    ``wanted`` outputs of the same names, and those of others start anew; where nothing is said about outputs, the head
+    stays if it has as many.
+    Raises :class:`WeightsError` if the models differ in more than that, or a tensor of the backbone is missing.
+    """
+    _refuse(source, config)
+    fitted = _spread(Fitted(dict(source.tensors)), source.config, config)
+    fitted = _positions(fitted, source.config, config, resize)
+    fitted = _time(fitted, source.config, config, resize)
+    fitted = _random(fitted, source.config, config)
+    fitted, head, found = _head(fitted, source, config, wanted)
+    model = checkpoint.build(config, fitted.tensors, source.name)
+    given = len(fitted.tensors) - len(fitted.zero) - len(fitted.fresh) - len(fitted.copied) - len(source.zero)
+    outputs = Outputs(source.labels, source.task, source.units)
+    if "head.weight" in fitted.fresh:
+        outputs = Outputs()
+    if wanted:
+        outputs = replace(wanted, units=heads.units(source.units, wanted.units, found))
+    clip = _clip(source, config)
+    report = LoadReport(
+        source=source.name,
+        layout=source.layout,
+        loaded=given,
+        extra=source.extra + fitted.left,
+        resized=fitted.resized,
+        copied=fitted.copied,
+        zero=source.zero + fitted.zero,
+        fresh=fitted.fresh,
+        head=head,
+        notes=source.notes + _changes(source.config, config) + _other_span(source.clip, clip),
+    )
+    return Checkpoint(
+        model=model,
+        clip=clip,
+        labels=outputs.labels,
+        task=outputs.task,
+        about=source.about,
+        report=report,
+        units=outputs.units,
+    )
+
+
+def _clip(source: Source, config: ModelConfig) -> ClipConfig:
+    """The source's clip settings, with the frames and size that a changed model asks for."""
+    clip = source.clip
+    if config.frames != source.config.frames:
+        clip = replace(clip, frames=config.frames)
+    if config.frame_size != source.config.frame_size:
+        clip = replace(clip, size=config.size)
+    return clip
+
+
+def _other_span(old: ClipConfig, new: ClipConfig) -> tuple[str, ...]:
+    """A note where clips of another number of frames span another stretch of time."""
+    if old.frames == new.frames or new.sampling != "dense":
+        return ()
+    before, after = (clip.frames * clip.rate / clip.fps for clip in (old, new))
+    return (f"a clip now spans {after:.2f} s instead of {before:.2f} s: {new.frames} frames at rate {new.rate}",)
+
+
+def _refuse(source: Source, config: ModelConfig) -> None:
+    """Raise if the wanted model differs in what can't be fitted."""
+    for name in FIXED:
+        have, want = getattr(source.config, name), getattr(config, name)
+        alike = have == want or (name == "mlp_ratio" and int(have * config.width) == int(want * config.width))
+        if not alike:
+            raise WeightsError(
+                f"{source.name} has {name} {have} but {want} is wanted; weights can't be fitted to that: "
+                f"set {name} to {have}."
+            )
+    try:
+        for step in schemes.steps(config):
+            schemes.check(step, schemes.Grid(config.frames, *config.grid))
+    except ConfigError as error:
+        raise WeightsError(f"{source.name} can't become a model for such clips: {error}") from error
+    if source.config.scheme != config.scheme and len(schemes.SCHEMES[source.config.scheme]) > 1:
+        raise WeightsError(
+            f"{source.name} has scheme {source.config.scheme!r} but {config.scheme!r} is wanted; only image models and "
+            f"the schemes of one step can start another: choose scheme {source.config.scheme!r}."
+        )
+
+
+def _changes(old: ModelConfig, new: ModelConfig) -> tuple[str, ...]:
+    """Notes on settings under which the same tensors compute something else than they were trained for."""
+    if old.scheme != new.scheme:
+        return ()
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in ("order", "class_in_time"))
+    return tuple(
+        f"{name} {have!r} -> {want!r}: not what it was trained for" for name, have, want in pairs if have != want
+    )
+
+
+def _spread(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
+    """The one step's attention and LayerNorm for every step of another scheme; its extra linears at zero or random."""
+    if old.scheme == new.scheme:
+        return fitted
+    (only,) = schemes.SCHEMES[old.scheme]
+    steps = schemes.steps(new)
+    (main,) = (step for step in steps if not schemes.has_extra(step, new))
+    tensors = {name: value for name, value in fitted.tensors.items() if f".steps.{only.name}." not in name}
+    copied: list[str] = []
+    zero: list[str] = []
+    for name, value in fitted.tensors.items():
+        block, found, part = name.partition(f".steps.{only.name}.")
+        if not found:
+            continue
+        for step in steps:
+            target = f"{block}.steps.{step.name}.{part}"
+            tensors[target] = value
+            if step is not main:
+                copied.append(f"{target} from {block}.steps.{main.name}.{part}")
+    if new.start == "image":
+        for number in range(new.depth):
+            for step in (step for step in steps if step is not main):
+                extra = f"blocks.{number}.steps.{step.name}.extra"
+                tensors[f"{extra}.weight"] = torch.zeros(new.width, new.width)
+                tensors[f"{extra}.bias"] = torch.zeros(new.width)
+                zero += [f"{extra}.weight", f"{extra}.bias"]
+    return replace(fitted, tensors=tensors, copied=fitted.copied + tuple(copied), zero=fitted.zero + tuple(zero))
+
+
+def _positions(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) -> Fitted:
+    """The position embedding on the wanted grid, or left out."""
+    name = "embedding.position"
+    before = fitted.tensors.get(name)
+    if before is None:
+        return fitted
+    if new.position == "none":
+        kept = {key: value for key, value in fitted.tensors.items() if key != name}
+        return replace(fitted, tensors=kept, left=(*fitted.left, name))
+    if old.grid == new.grid or tuple(before.shape) != (1, 1 + old.grid[0] * old.grid[1], old.width):
+        return fitted
+    value = before.float()
+    if resize == "flat":
+        flat = F.interpolate(value[:, 1:].transpose(1, 2), new.grid[0] * new.grid[1]).transpose(1, 2)
+        after = torch.cat([value[:, :1], flat], dim=1)
+    else:
+        after = resize_position(value, old.grid, new.grid, smooth=resize == "smooth")
+    change = Resized(name, tuple(before.shape), tuple(after.shape), POSITION_RULES[resize])
+    return replace(fitted, tensors={**fitted.tensors, name: after}, resized=(*fitted.resized, change))
+
+
+def _time(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) -> Fitted:
+    """The time embedding for the wanted frames: resized, left out, or started at zero where there was no time."""
+    name = "embedding.time"
+    before = fitted.tensors.get(name)
+    if before is None:
+        if not new.has_time_embedding or old.has_time_embedding or new.start == "scratch":
+            return fitted
+        started = {**fitted.tensors, name: torch.zeros(1, new.frames, new.width)}
+        return replace(fitted, tensors=started, zero=(*fitted.zero, name))
+    if not new.has_time_embedding:
+        kept = {key: value for key, value in fitted.tensors.items() if key != name}
+        return replace(fitted, tensors=kept, left=(*fitted.left, name))
+    if before.ndim != 3 or before.shape[1] == new.frames:
+        return fitted
+    after = resize_time(before.float(), new.frames, smooth=resize == "smooth")
+    rule = "linear" if resize == "smooth" else "nearest"
+    change = Resized(name, tuple(before.shape), tuple(after.shape), rule)
+    return replace(fitted, tensors={**fitted.tensors, name: after}, resized=(*fitted.resized, change))
+
+
+def _random(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
+    """Random values for time parts that should start from scratch."""
+    timeless = old.scheme != new.scheme or new.has_time_embedding > old.has_time_embedding
+    if new.start != "scratch" or not timeless:
+        return fitted
+    drawn = TimeSformer(new).state_dict()
+    time_parts = [name for name in drawn if ".extra." in name or name == "embedding.time"]
+    names = [name for name in time_parts if name not in fitted.tensors]
+    tensors = {**fitted.tensors, **{name: drawn[name] for name in names}}
+    return replace(fitted, tensors=tensors, fresh=(*fitted.fresh, *names))
+
+
+def _head(fitted: Fitted, source: Source, config: ModelConfig, wanted: Outputs | None) -> tuple[Fitted, str, Rows]:
+    """The head for the wanted outputs, what to say about it, and the old row of each."""
+    names = ("head.weight", "head.bias")
+    same: Rows = tuple(range(config.classes))
+    none: Rows = (None,) * config.classes
+    if not all(name in fitted.tensors for name in names):
+        found, said = none, "new: the weights have none"
+    elif wanted is None:
+        found, said = same if source.config.classes == config.classes else none, ""
+    else:
+        found, said = heads.plan(Outputs(source.labels, source.task), wanted)
+    if found == same and source.config.classes == config.classes:
+        return fitted, said, found
+    drawn = TimeSformer(replace(config, depth=1)).state_dict()
+    renewed = all(row is None for row in found)
+    rows = {name: drawn[name] if renewed else heads.taken(fitted.tensors[name], drawn[name], found) for name in names}
+    fresh = names if renewed else ()
+    return replace(fitted, tensors={**fitted.tensors, **rows}, fresh=(*fitted.fresh, *fresh)), said, found

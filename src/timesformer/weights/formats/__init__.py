@@ -1,0 +1,1 @@
+"""Everybody else's weights, read and written."""

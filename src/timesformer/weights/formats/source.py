@@ -1,0 +1,288 @@
+"""Foreign weights understood: tensors under our names, and the model and clips that they were made for."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from timesformer.config.checks import ConfigError
+from timesformer.config.model import ClipConfig, ModelConfig, Scheme
+from timesformer.config.training import Task
+from timesformer.weights import checkpoint, metadata
+from timesformer.weights.checkpoint import MOST_BLOCKS
+from timesformer.weights.formats import contents, convert, image, settings, signs
+from timesformer.weights.formats.convert import Layout
+from timesformer.weights.formats.files import Raw
+from timesformer.weights.formats.settings import Settings
+from timesformer.weights.metadata import Units
+from timesformer.weights.report import WeightsError
+
+TITLES: dict[Layout, str] = {
+    "official": "official TimeSformer layout",
+    "huggingface": "Hugging Face layout",
+    "mmaction2": "MMAction2 layout",
+}
+OTHER_HEADS = {1280: 16, 1408: 16}
+"""Heads of the image transformers whose heads aren't 64 wide (ViT-H and ViT-g), by width."""
+MOCO_SMALL = 384
+"""Width at which published image transformers have 6 heads, or 12."""
+HOW_HEADS = "if it has others, say so: heads=N (--heads N; train: --model.heads N)"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights under our names, with what is known about them."""
+
+    name: str
+    layout: str
+    tensors: Mapping[str, Tensor]
+    config: ModelConfig
+    """The model that the tensors fit."""
+    clip: ClipConfig
+    labels: tuple[str, ...] = ()
+    task: Task = "classes"
+    about: str = ""
+    image: bool = False
+    """Whether it is an image model: one attention step, no time."""
+    extra: tuple[str, ...] = ()
+    """Its tensors, by its own names, that the model has no place for."""
+    zero: tuple[str, ...] = ()
+    """Tensors that its architecture leaves out and that are zero here, to the same effect."""
+    notes: tuple[str, ...] = ()
+    states_heads: bool = True
+    """Whether the weights state the number of heads, which no tensor's shape shows."""
+    units: Units = ()
+
+
+def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: int | None = None) -> Source:
+    """What raw weights are; ``size`` tells the frame size where the position embedding is no square grid.
+
+    ``heads`` are the attention heads where the weights don't state them. Raises :class:`WeightsError` if the names are
+    no known layout, a block has tensors that the model can't compute, or other heads are stated.
+    """
+    if raw.description:
+        return _checked(_ours(raw), heads)
+    stated_heads: int | None = None
+    own: Mapping[str, str] = {}
+    layout: Layout = "official"
+    tensors = dict(raw.tensors)
+    if raw.container == "arrays":
+        if not image.is_jax(raw.tensors):
+            raise WeightsError(f"{raw.path} holds arrays that are no vision transformer's; give another file.")
+        stated_heads = image.jax_heads(raw.tensors)
+        tensors = image.from_jax(raw.tensors)
+    elif raw.held:
+        layout = raw.held.layout
+        tensors, own = contents.plain(raw.tensors, raw.held, str(raw.path))
+    is_image = raw.container == "arrays" or not signs.is_video(raw, tensors, layout)
+    notes = raw.held.notes if raw.held else ()
+    if is_image:
+        tensors, distilled = image.without_distillation(tensors)
+        notes += distilled + image.remarks(tensors, str(raw.path)) + image.timm_remarks(raw.config)
+        stated_heads = stated_heads or image.timm_heads(raw.config)
+    stated = Settings(heads=stated_heads, clip=image.timm_clip(raw.config)) if is_image else signs.stated(raw, layout)
+    scheme = stated.scheme or convert.infer_scheme(tensors, layout)
+    depth = _depth(tensors, layout, str(raw.path))
+    renamed, extra = convert.rename(tensors, convert.table(layout, scheme), depth)
+    _refuse_other_blocks(extra, layout, str(raw.path))
+    renamed, zero = _without_bias(renamed, depth, is_image)
+    config, guess = _model(renamed, scheme, depth, stated, size=size, heads=heads, source=str(raw.path))
+    clip, assumed = settings.clip_settings(stated, config, str(raw.path))
+    wrong_labels: tuple[str, ...] = ()
+    if stated.labels and len(stated.labels) != config.classes:
+        wrong_labels = (f"{len(stated.labels)} names stated for {config.classes} outputs: left out",)
+    if is_image:
+        assumed = () if stated.clip else ("normalisation 0.45 / 0.225, as the official models that start from images",)
+    beside = [name for name in raw.tensors if own and name not in own.values()]
+    found = Source(
+        name=str(raw.path),
+        layout=f"image transformer, {TITLES[layout]}" if is_image else TITLES[layout],
+        tensors=renamed,
+        config=config,
+        clip=clip,
+        labels=() if wrong_labels else stated.labels,
+        task=stated.ours.task if stated.ours else "classes",
+        about=stated.ours.about if stated.ours else "",
+        units=stated.ours.units if stated.ours else (),
+        image=is_image,
+        extra=(*(own.get(name, name) for name in extra), *beside, *raw.dropped),
+        zero=zero,
+        notes=notes + stated.notes + guess + assumed + wrong_labels,
+        states_heads=bool(stated.heads or stated.ours),
+    )
+    return _checked(found, heads)
+
+
+def _checked(source: Source, heads: int | None) -> Source:
+    """A source whose tensors fit what it says of itself, with the heads that are wanted.
+
+    Raises :class:`WeightsError` where it states others, or where tensors are missing or of other shapes: nothing is
+    made of them before.
+    """
+    if heads is not None and heads != source.config.heads:
+        raise WeightsError(
+            f"{source.name} states {source.config.heads} heads, not {heads}; other heads compute something else than "
+            "was trained: leave them out."
+        )
+    checkpoint.check(source.config, source.tensors, source.name, head="head.weight" in source.tensors)
+    checkpoint.check_labels(source.labels, source.config.classes)
+    return source
+
+
+def _depth(tensors: Mapping[str, Tensor], layout: Layout, source: str) -> int:
+    """Blocks by their numbers; raises :class:`WeightsError` where one is missing, or where they are too many."""
+    numbers = {int(found[1]) for name in tensors if (found := re.match(convert.BLOCK[layout], name))}
+    if max(numbers, default=0) >= MOST_BLOCKS:
+        raise WeightsError(f"{source} claims {max(numbers) + 1} blocks; at most {MOST_BLOCKS} are read.")
+    absent = [number for number in range(max(numbers, default=-1) + 1) if number not in numbers]
+    if absent:
+        raise WeightsError(f"{source} lacks block {absent[0]} of {max(numbers) + 1}; get the whole file.")
+    return len(numbers)
+
+
+def _ours(raw: Raw) -> Source:
+    description = metadata.from_json(raw.description, str(raw.path))
+    return Source(
+        name=str(raw.path),
+        layout="timesformer checkpoint",
+        tensors=raw.tensors,
+        config=description.model,
+        clip=description.clip,
+        labels=description.labels,
+        task=description.task,
+        about=description.about,
+        units=description.units,
+    )
+
+
+def _refuse_other_blocks(extra: tuple[str, ...], layout: Layout, source: str) -> None:
+    """Raise if a block holds tensors that the model has no place for: leaving them out would change every result."""
+    foreign = [name for name in extra if re.match(convert.BLOCK[layout], name)]
+    if foreign:
+        raise WeightsError(
+            f"{source} has {len(foreign)} block tensors that a TimeSformer has no place for, such as {foreign[0]:.80}; "
+            "it is another architecture: choose plain ViT or TimeSformer weights."
+        )
+
+
+def _without_bias(tensors: dict[str, Tensor], depth: int, is_image: bool) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Zero biases for architectures that leave them out altogether (qkv_bias=False; the patch bias of CLIP)."""
+    filled = dict(tensors)
+    steps = {name.split(".")[3] for name in tensors if ".steps." in name}
+    lacking = [
+        f"blocks.{block}.steps.{step}.qkv.bias"
+        for step in steps
+        if not any(name.endswith(f".steps.{step}.qkv.bias") for name in tensors)
+        for block in range(depth)
+    ]
+    if is_image and "embedding.patch.bias" not in tensors:
+        lacking.append("embedding.patch.bias")
+    zero = [name for name in lacking if f"{name.removesuffix('bias')}weight" in tensors]
+    for name in zero:
+        weight = tensors[f"{name.removesuffix('bias')}weight"]
+        filled[name] = weight.new_zeros(weight.shape[:1])
+    return filled, tuple(zero)
+
+
+def _model(
+    tensors: Mapping[str, Tensor],
+    scheme: Scheme,
+    depth: int,
+    stated: Settings,
+    *,
+    size: int | tuple[int, int] | None,
+    heads: int | None,
+    source: str,
+) -> tuple[ModelConfig, tuple[str, ...]]:
+    """The config that tensors fit, and a note on the heads where nothing states them."""
+    base = stated.ours.model if stated.ours else ModelConfig()
+    width = _shape(tensors, "embedding.class_token", 3, source)[2]
+    patch = _shape(tensors, "embedding.patch.weight", 4, source)[3]
+    hidden = _shape(tensors, "blocks.0.mlp.0.weight", 2, source)[0]
+    position = _shape(tensors, "embedding.position", 3, source)[1]
+    frames = stated.clip.get("frames") or (base.frames if stated.ours else 8)
+    if "embedding.time" in tensors:
+        frames = _shape(tensors, "embedding.time", 3, source)[1]
+    classes = _shape(tensors, "head.weight", 2, source)[0] if "head.weight" in tensors else 1
+    guess: tuple[str, ...] = ()
+    if stated.heads or stated.ours:
+        heads = stated.heads or base.heads
+    elif heads is None:
+        heads = _usual_heads(width)
+        guess = (_guess(heads, width),)
+    try:
+        known = base.grid if stated.ours else None
+        if stated.size and patch:
+            known = known or (stated.size[0] // patch, stated.size[1] // patch)
+        grid = _grid(position - 1, patch, known, size, source)
+        pixels = (grid[0] * patch, grid[1] * patch)
+        return replace(
+            base,
+            scheme=scheme,
+            frames=frames,
+            size=base.size if pixels == base.frame_size else pixels[0] if pixels[0] == pixels[1] else pixels,
+            patch=patch,
+            width=width,
+            depth=depth,
+            heads=heads,
+            mlp_ratio=_mlp_ratio(hidden, width, base.mlp_ratio),
+            classes=classes,
+        ), guess
+    except ConfigError as error:
+        raise WeightsError(f"{source}: {error}") from error
+
+
+def _usual_heads(width: int) -> int:
+    """Heads that a model of a width most likely has: those of the published ones, 64 wide, or as nearly as fits."""
+    usual = OTHER_HEADS.get(width, max(width // 64, 1))
+    return next(heads for heads in range(usual, 0, -1) if width % heads == 0)
+
+
+def _guess(heads: int, width: int) -> str:
+    """What to say of heads that nothing states."""
+    other = "; MoCo v3's ViT-S has 12" if width == MOCO_SMALL else ""
+    return f"heads not stated: {heads} assumed, {width // heads} wide{other}; {HOW_HEADS}"
+
+
+def without_guess(source: Source) -> Source:
+    """The same without the note on heads, for weights whose heads are known from elsewhere."""
+    guess = _guess(source.config.heads, source.config.width)
+    return replace(source, notes=tuple(note for note in source.notes if note != guess))
+
+
+def _mlp_ratio(hidden: int, width: int, known: float) -> float:
+    """The ratio that gives a hidden width: the known one if it does, else the quotient, rounded up where it must be."""
+    quotient = hidden / width
+    candidates = (known, quotient, math.nextafter(quotient, math.inf))
+    return next((ratio for ratio in candidates if int(width * ratio) == hidden), quotient)
+
+
+def _grid(
+    patches: int, patch: int, known: tuple[int, int] | None, size: int | tuple[int, int] | None, source: str
+) -> tuple[int, int]:
+    """Rows and columns of a position embedding: as described, else square, else as the wanted size has them."""
+    if known is not None and known[0] * known[1] == patches:
+        return known
+    side = math.isqrt(max(patches, 0))
+    if side * side == patches:
+        return side, side
+    if isinstance(size, tuple) and patch and (size[0] // patch) * (size[1] // patch) == patches:
+        return size[0] // patch, size[1] // patch
+    unplaced = side * side + 2 * side == patches
+    hint = "; if it is a timm model whose class token has no place (no_embed_class), choose another" if unplaced else ""
+    raise WeightsError(
+        f"{source} has a position embedding of {patches} patches, which is no square grid; "
+        f"give the size that it was made for as size=(height, width) (--size HEIGHT WIDTH){hint}."
+    )
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int, source: str) -> tuple[int, ...]:
+    """Shape of a tensor that must be there; raises :class:`WeightsError` if it isn't, or has other dimensions."""
+    if name not in tensors:
+        raise WeightsError(f"{source} lacks {name}; a tensor of the backbone can't be made up: get the whole file.")
+    shape = tuple(tensors[name].shape)
+    if len(shape) != dimensions or 0 in shape:
+        raise WeightsError(f"{source}: {name} has shape {list(shape)}; {dimensions} dimensions are needed.")
+    return shape

@@ -1,0 +1,212 @@
+"""Checkpoints out again: as our own file, as a folder for transformers, or in the official layout."""
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from timesformer.config.checks import choice
+from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.training import Task
+from timesformer.weights import card, metadata
+from timesformer.weights import checkpoint as checkpoints
+from timesformer.weights.checkpoint import Checkpoint, describe, whole
+from timesformer.weights.formats import convert, settings
+from timesformer.weights.formats.convert import Layout
+from timesformer.weights.report import WeightsError
+
+Target = Literal["native", "huggingface", "official"]
+PROBLEMS: dict[Task, str] = {
+    "classes": "single_label_classification",
+    "multilabel": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+def write(checkpoint: Checkpoint, out: str | Path, *, to: Target = "native") -> tuple[str, ...]:
+    """Write a checkpoint in a layout; ``load`` gives back the same tensors, clip settings and labels, bit for bit.
+
+    "native": one safetensors file. "huggingface": a folder with its card for ``TimesformerForVideoClassification`` and
+    ``pipeline("video-classification")``. "official": a .pyth with ``model_state`` and ``cfg``.
+    Returns what the layout's own readers must know beyond it. Raises :class:`WeightsError` for a model that the layout
+    can't express.
+    """
+    choice("to", to, get_args(Target))
+    if to == "huggingface":
+        notes = write_folder(checkpoint, Path(out))
+        _write_card(checkpoint, Path(out) / "README.md")
+        return notes
+    if to == "official":
+        return _write_official(checkpoint, Path(out))
+    checkpoints.save(checkpoint, out)
+    return ()
+
+
+def _renamed(checkpoint: Checkpoint, layout: Layout) -> dict[str, Tensor]:
+    """The model's tensors under a layout's names."""
+    config = checkpoint.model.config
+    pairs = convert.reverse(convert.table(layout, config.scheme))
+    tensors, _ = convert.rename(checkpoint.model.state_dict(), pairs, config.depth)
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def obstacle(checkpoint: Checkpoint, layout: Layout) -> str:
+    """Why a layout can't express a model and its clips, or nothing where it can."""
+    config, clip = checkpoint.model.config, checkpoint.clip
+    if config.scheme not in convert.EXPRESSIBLE:
+        return f"it has no {config.scheme} attention"
+    if layout == "huggingface" and config.scheme == "space":
+        return "its space_only attention gives one row of logits per frame instead of one per clip, which is wrong"
+    if config.order != "time_first" or config.class_in_time:
+        return "it knows the divided steps in one order only, time first, without the class token in the time step"
+    if config.position != "space_time":
+        return f"it always has position embeddings for space and time, and this model's are {config.position!r}"
+    for whose, height, width in (("model", *config.frame_size), ("clips", *clip.frame_size)):
+        if height != width:
+            return f"it stores square frames only, and those of the {whose} are {height} x {width} px"
+    return ""
+
+
+def _refuse(checkpoint: Checkpoint, layout: Layout) -> None:
+    """Raise :class:`WeightsError` with the reason if a layout can't express a model and its clips."""
+    if reason := obstacle(checkpoint, layout):
+        raise WeightsError(
+            f"{checkpoint.model.config.scheme} attention can't be written as {layout}: {reason}. Use 'native' instead."
+        )
+
+
+def _attention(config: ModelConfig) -> str:
+    return next(name for name, scheme in settings.ATTENTION.items() if scheme == config.scheme)
+
+
+def _write_card(checkpoint: Checkpoint, path: Path) -> None:
+    """A model card, unless there is one that somebody else wrote."""
+    if not path.exists() or card.MARK in path.read_text(encoding="utf-8", errors="replace"):
+        path.write_text(f"{card.HEADER}{card.text(checkpoint, transformers=True)}\n{card.MARK}\n", encoding="utf-8")
+
+
+def write_folder(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
+    """config.json, preprocessor_config.json and model.safetensors; what transformers must know beyond them."""
+    _refuse(checkpoint, "huggingface")
+    if folder.exists() and not folder.is_dir():
+        raise WeightsError(f"{folder} is a file; name a folder to write config.json and weights into.")
+    _refuse_older(folder)
+    checkpoints.write_tensors(_renamed(checkpoint, "huggingface"), folder / "model.safetensors", {"format": "pt"})
+    for name, content in (
+        ("config.json", _hugging_face_config(checkpoint)),
+        ("preprocessor_config.json", _preprocessor(checkpoint.clip)),
+    ):
+        (folder / name).write_text(metadata.dumps(content, indent=2) + "\n", encoding="utf-8")
+    clip = checkpoint.clip
+    notes = [
+        f"transformers' pipeline takes the video's first {clip.frames} frames; this model wants {card.sampling(clip)}"
+    ]
+    if clip.channels == "bgr":
+        notes.append(
+            "transformers feeds RGB; this model wants BGR: flip the channels of pixel_values before calling it"
+        )
+    return (*notes, *_unit_notes(checkpoint))
+
+
+def _unit_notes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What to do with the answers of a regression that are spreads from a mean."""
+    pairs = ", ".join(f"x {spread:.6g} + {mean:.15g}" for mean, spread in checkpoint.units)
+    return (f"the logits become the predicted numbers by {pairs}",) if pairs else ()
+
+
+def _refuse_older(folder: Path) -> None:
+    """Raise for a folder with files that we don't replace and that readers take before, or beside, what we write."""
+    ours = {"model.safetensors", "config.json", "preprocessor_config.json"}
+    readings = ("*.safetensors", "*.bin", "*.index.json", "*processor_config.json", "adapter_config.json")
+    older = sorted({path.name for pattern in readings for path in folder.glob(pattern)} - ours)
+    if older:
+        raise WeightsError(
+            f"{folder} already holds {', '.join(older)[:120]}, which readers would take with, or instead of, what is "
+            "written; remove them, or name another folder."
+        )
+
+
+def _hugging_face_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """transformers' config.json, and our description under a key of its own, which transformers keeps."""
+    config = checkpoint.model.config
+    labels = checkpoint.labels or tuple(f"LABEL_{number}" for number in range(config.classes))
+    return {
+        "architectures": ["TimesformerForVideoClassification"],
+        "model_type": "timesformer",
+        "attention_type": _attention(config),
+        "image_size": config.frame_size[0],
+        "patch_size": config.patch,
+        "num_channels": 3,
+        "num_frames": config.frames,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": int(config.width * config.mlp_ratio),
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+        "qkv_bias": True,
+        "problem_type": PROBLEMS[checkpoint.task],
+        "id2label": {str(number): label for number, label in enumerate(labels)},
+        "label2id": {label: number for number, label in enumerate(labels)},
+        settings.DESCRIPTION: json.loads(metadata.to_json(describe(checkpoint))),
+    }
+
+
+def _preprocessor(clip: ClipConfig) -> dict[str, Any]:
+    """transformers' preprocessor_config.json: short side to the crop's, centre crop, our mean and deviation."""
+    return {
+        "image_processor_type": "VideoMAEImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": clip.frame_size[0]},
+        "resample": 2,
+        "do_center_crop": True,
+        "crop_size": {"height": clip.frame_size[0], "width": clip.frame_size[1]},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(clip.mean),
+        "image_std": list(clip.std),
+    }
+
+
+def _write_official(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+    """A dict with epoch, model_state, optimizer_state and cfg, as the official training saves it."""
+    config = checkpoint.model.config
+    _refuse(checkpoint, "official")
+    state = OrderedDict((f"model.{name}", value) for name, value in _renamed(checkpoint, "official").items())
+    content = {"epoch": 0, "model_state": state, "optimizer_state": {}, "cfg": _cfg(checkpoint)}
+    with whole(path) as partial:
+        torch.save(content, partial)
+    notes = _unit_notes(checkpoint)
+    if config.heads * 64 != config.width:
+        return (f"the official layout doesn't say how many heads: build its model with {config.heads}", *notes)
+    return notes
+
+
+def _cfg(checkpoint: Checkpoint) -> str:
+    """The cfg text: the official names for what they can say, and our description as a comment line."""
+    config, clip = checkpoint.model.config, checkpoint.clip
+    return "\n".join(
+        [
+            settings.OURS + metadata.to_json(describe(checkpoint)),
+            "DATA:",
+            f"  MEAN: {json.dumps(clip.mean)}",
+            f"  NUM_FRAMES: {config.frames}",
+            f"  SAMPLING_RATE: {clip.rate}",
+            f"  STD: {json.dumps(clip.std)}",
+            f"  TARGET_FPS: {clip.fps!r}",
+            f"  TEST_CROP_SIZE: {clip.frame_size[0]}",
+            f"  TRAIN_CROP_SIZE: {config.frame_size[0]}",
+            "MODEL:",
+            "  ARCH: vit",
+            f"  NUM_CLASSES: {config.classes}",
+            "TIMESFORMER:",
+            f"  ATTENTION_TYPE: {_attention(config)}",
+            "TRAIN:",
+            f"  DATASET: {'ssv2' if clip.sampling == 'segments' else 'kinetics'}",
+            "",
+        ]
+    )

@@ -1,0 +1,277 @@
+"""Settings follow from what the data shows, are complete, and say why; "auto" settings fit the machine."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import made_trainings, made_videos
+from timesformer import machine
+from timesformer.config import configfile
+from timesformer.config.model import ModelConfig
+from timesformer.config.training import TrainConfig
+from timesformer.data import manifest
+from timesformer.data.items import Item
+from timesformer.data.manifest import Manifest
+from timesformer.model.transformer import TimeSformer
+from timesformer.training.choose import settings as choose
+from timesformer.weights import checkpoint, loading
+from timesformer.weights.checkpoint import Checkpoint
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Manifest:
+    return made_trainings.table(tmp_path / "data")
+
+
+def renamed(data: Manifest, names: tuple[str, ...]) -> Manifest:
+    """The same videos under other class names."""
+    new = dict(zip(data.labels, names, strict=True))
+    return Manifest(data.source, tuple(replace(item, label=new[str(item.label)]) for item in data.items), names)
+
+
+def chosen(data: Manifest) -> TrainConfig:
+    return choose.choose(data, gpu=False).config
+
+
+def reasons(data: Manifest) -> str:
+    return "\n".join(reason.text for reason in choose.choose(data, gpu=False).reasons)
+
+
+def test_a_survey_measures_the_videos(tmp_path: Path) -> None:
+    for number, level in enumerate((51, 153)):
+        for split in ("train", "val"):
+            path = tmp_path / split / f"c{number}" / "x.mkv"
+            path.parent.mkdir(parents=True)
+            picture = np.full((24, 48, 3), level, dtype=np.uint8)
+            made_videos.encode(path, [picture] * 20, np.arange(20) / 10, fps=10, codec="ffv1")
+    found = choose.survey(manifest.load(tmp_path))
+    assert found is not None
+    assert (found.seconds, found.frames, found.aspect, found.short_side) == (pytest.approx(2), 20, 2, 24)
+    # Half of the pixels are 0.2, half 0.6
+    assert found.mean == pytest.approx((0.4,) * 3, abs=0.02) and found.std == pytest.approx((0.2,) * 3, abs=0.02)
+
+
+def test_a_survey_passes_over_broken_videos_and_is_none_where_all_are(data: Manifest) -> None:
+    items = data.of("train")
+    made_trainings.break_video(items[0])
+    assert choose.survey(data) is not None
+    for item in items:
+        made_trainings.break_video(item)
+    assert choose.survey(data) is None
+    assert chosen(data).clip.mean == TrainConfig().clip.mean
+
+
+def test_what_is_chosen_is_complete_said_and_survives_its_file(data: Manifest) -> None:
+    found = choose.choose(data, gpu=False)
+    assert found.config.model.classes == 2 and found.config.model.start == "scratch"
+    assert configfile.from_toml(configfile.to_toml(found.config)) == found.config
+    assert found.reasons[0].text == "12 training clips, 2 classes"
+    assert any("pixels scaled to the data's own mean" in reason.text for reason in found.reasons)
+    TimeSformer(found.config.model)
+
+
+def test_short_videos_are_seen_whole_and_long_ones_cut(data: Manifest, tmp_path: Path) -> None:
+    assert chosen(data).clip.sampling == "segments"
+    for name in ("train/a", "train/b", "val/a", "val/b"):
+        (tmp_path / "long" / name).mkdir(parents=True)
+        made_videos.write(tmp_path / "long" / name / "x.mp4", frames=60, fps=4)
+    long = manifest.load(tmp_path / "long")
+    assert chosen(long).clip.sampling == "dense" and "videos last 15.0 s" in reasons(long)
+
+
+@pytest.mark.parametrize(
+    ("names", "flips"),
+    [
+        (("jump", "wave"), True),
+        (("swipe_left", "wave"), False),
+        (("Rotate CW", "wave"), False),
+        (("turning", "wave"), False),
+        (("1", "2"), False),
+        (("上", "下"), False),
+        (("cwm", "wave"), True),
+        (("breast stroke", "bright beast"), True),
+        (("copyright", "return the cleft leftovers"), True),
+        (("inside", "nocturnal turnip feast"), True),
+        (("turnRight", "wave"), False),
+        (("move2left", "wave"), False),
+        (("swipeleft", "wave"), False),
+        (("RotateCCW90", "wave"), False),
+        (("anticlockwise", "wave"), False),
+        (("Hand-Left", "wave"), False),
+        (("step_R", "step_L"), False),
+        (("nach links wischen", "winken"), False),
+        (("wave 左", "wave 右"), False),
+        (("Gähnen", "Öffnen"), True),
+    ],
+)
+def test_clips_are_mirrored_only_where_no_class_speaks_of_sides(
+    data: Manifest, names: tuple[str, ...], flips: bool
+) -> None:
+    table = renamed(data, names)
+    assert chosen(table).augment.flip == flips
+    assert ("no mirroring" in reasons(table)) != flips
+
+
+def test_what_is_chosen_looks_at_time_ranges_not_at_their_files(tmp_path: Path) -> None:
+    made_videos.write(tmp_path / "long.mp4", frames=480, fps=4)  # two minutes
+    rows = [f"long.mp4,{'ab'[at % 2]},{at},{at + 1},{'val' if at > 60 else 'train'}" for at in range(0, 110, 5)]
+    (tmp_path / "ranges.csv").write_text("\n".join(["path,label,start,end,split", *rows]))
+    table = manifest.load(tmp_path / "ranges.csv")
+    seen = choose.survey(table)
+    assert seen is not None and seen.seconds == pytest.approx(1) and seen.frames == 4
+    assert "time ranges last 1.0 s: each is seen whole" in reasons(table)
+    assert chosen(table).clip.sampling == "segments"
+    assert choose.settle(chosen(table), table, gpu=False).engine.cache == "on"
+
+
+def test_one_long_video_among_short_ones_is_not_taken_into_memory_unseen(
+    data: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_videos.write(tmp_path / "long.mp4", frames=900, fps=30)
+    short = data.of("train")[0]
+    items = [replace(short, name=f"{number}.mp4") for number in range(200)]
+    items[1] = replace(short, path=tmp_path / "long.mp4")  # which no sample of every fourth item sees
+    table = Manifest(data.source, (*items, *data.of("val")), data.labels)
+    config = made_trainings.config(engine={"cache": "auto"})
+    for frames, cache in ((200 * 6 + 500, "off"), (200 * 6 + 1000, "on")):
+        monkeypatch.setattr(machine, "memory", lambda frames=frames: 8 * frames * 3 * 24 * 24)
+        assert choose.settle(config, table, gpu=False).engine.cache == cache
+
+
+def test_unequal_classes_are_weighed_alike(data: Manifest) -> None:
+    assert not chosen(data).optim.class_weights
+    items = tuple(item for item in data.items if item.split == "val" or item.label == "dark" or "01" in item.name)
+    unequal = Manifest(data.source, items, data.labels)
+    assert chosen(unequal).optim.class_weights and "weighed alike" in reasons(unequal)
+
+
+def test_numbers_are_neither_smoothed_nor_mirrored_nor_weighed(data: Manifest) -> None:
+    numbers = made_trainings.relabelled(data, {"dark": (0.0, 1.0), "light": (1.0, -1.0)}, "regression")
+    found = chosen(numbers)
+    assert found.task == "regression" and found.model.classes == 2
+    assert (found.optim.label_smoothing, found.optim.class_weights, found.augment.flip) == (0, False, False)
+
+
+def test_trainings_of_more_clips_are_longer_and_no_epoch_is_too_short_to_validate(tmp_path: Path) -> None:
+    def steps(clips: int, *, gpu: bool) -> int:
+        items = (Item(tmp_path / f"{number}.mp4", "ab"[number % 2], "train") for number in range(clips))
+        optim = choose.choose(Manifest(tmp_path, tuple(items), ("a", "b")), gpu=gpu).config.optim
+        per_epoch = clips * optim.repeats // optim.batch
+        assert per_epoch >= 35 and optim.epochs >= 10
+        assert optim.repeats == 1 or per_epoch <= 60
+        return optim.epochs * per_epoch
+
+    for gpu in (False, True):
+        found = [steps(clips, gpu=gpu) for clips in (12, 100, 640, 5000)]
+        assert found[0] <= found[1] + 50 and found[1] < found[2] < found[3]
+    assert steps(640, gpu=True) > steps(640, gpu=False)
+
+
+def test_weights_to_start_from_bring_their_model_and_clip_settings(data: Manifest, tmp_path: Path) -> None:
+    own = chosen(data).clip
+    for start in ("image", "scratch"):
+        settings = made_trainings.config(clip={"mean": (0.1, 0.2, 0.3)}, model={"classes": 7, "start": start})
+        saved = Checkpoint(TimeSformer(settings.model), settings.clip)
+        checkpoint.save(saved, tmp_path / "weights.safetensors")
+        source = loading.read_source(tmp_path / "weights.safetensors")
+        found = choose.choose(data, gpu=False, source=source)
+        assert found.config.model == replace(settings.model, classes=2)
+        scale = {"mean": own.mean, "std": own.std} if start == "scratch" else {}  # as the weights' own pixels were
+        assert found.config.clip == replace(settings.clip, **scale)
+        assert found.config.optim.layer_decay < 1
+        assert any(reason.text.startswith("started from") for reason in found.reasons)
+
+
+@pytest.mark.parametrize(("width", "whole", "light"), [(16, 5e-4, 5e-3), (384, 5e-5, 5e-4)])
+def test_adapters_and_heads_learn_ten_times_faster_and_no_block_slower(
+    data: Manifest, tmp_path: Path, width: int, whole: float, light: float
+) -> None:
+    settings = made_trainings.config(model={"width": width, "depth": 1})
+    checkpoint.save(Checkpoint(TimeSformer(settings.model), settings.clip), tmp_path / "weights.safetensors")
+    source = loading.read_source(tmp_path / "weights.safetensors")
+    found = [choose.choose(data, gpu=False, source=source, light=light).config.optim for light in (False, True)]
+    assert [(optim.lr, optim.layer_decay) for optim in found] == [(whole, 0.75), (pytest.approx(light), 1.0)]
+
+
+def test_videos_shorter_than_a_clip_of_the_weights_are_seen_whole(data: Manifest, tmp_path: Path) -> None:
+    for rate, sampling in ((20, "segments"), (4, "dense")):  # 2 frames at 30 a second span 1.3 and 0.3 s; videos 0.6 s
+        settings = made_trainings.config(clip={"sampling": "dense", "rate": rate}, model={"start": "image"})
+        checkpoint.save(Checkpoint(TimeSformer(settings.model), settings.clip), tmp_path / "weights.safetensors")
+        found = choose.choose(data, gpu=False, source=loading.read_source(tmp_path / "weights.safetensors"))
+        assert found.config.clip == replace(settings.clip, sampling=sampling)
+        assert any("seen whole" in reason.text for reason in found.reasons) == (sampling == "segments")
+
+
+def test_settling_leaves_nothing_open_and_keeps_what_was_set(data: Manifest) -> None:
+    config = chosen(data)
+    settled = choose.settle(config, data, gpu=False)
+    assert settled.engine.cache == "on" and settled.engine.workers == 0
+    assert settled.engine.precision in ("fp32", "bf16")
+    assert replace(settled, engine=config.engine) == config
+    own = replace(config, engine=replace(config.engine, cache="off", precision="fp32", workers=3))
+    assert choose.settle(own, data, gpu=True) == own
+    cores = len(os.sched_getaffinity(0))
+    off = replace(config, engine=replace(config.engine, cache="off"))
+    assert choose.settle(off, data, gpu=False).engine.workers == max(cores - 1, 1)
+
+
+def test_frames_are_kept_in_memory_only_where_those_of_all_processes_fit(
+    data: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    video = 6 * 3 * 24 * 24  # bytes of each of the twelve clips
+    count = memory // 8 // video - 2
+    items = data.of("train") * (count // 12)
+    many = Manifest(data.source, items, data.labels)
+    config = made_trainings.config(engine={"cache": "auto"}, clip={"size": 32}, model={"size": 32})
+    assert choose.settle(config, many, gpu=False).engine.cache == "on"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert choose.settle(config, many, gpu=False).engine.cache == "off"
+    assert choose.settle(config, data, gpu=False).engine.cache == "on"
+
+
+def test_the_cores_are_shared_by_the_processes_of_a_machine(data: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = made_trainings.config(engine={"cache": "off", "workers": -1})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    assert choose.settle(config, data, gpu=True).engine.workers == 15
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert choose.settle(config, data, gpu=True).engine.workers == 3
+
+
+@pytest.mark.parametrize(
+    ("supported", "seconds", "expected"),
+    [(True, (1.0, 2.0), "bf16"), (True, (1.0, 1.2), "fp32"), (True, (2.0, 1.0), "fp32"), (False, (1.0, 2.0), "fp32")],
+)
+def test_half_precision_is_chosen_where_its_products_are_faster(
+    data: Manifest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    supported: bool,
+    seconds: tuple[float, float],
+    expected: str,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(choose, "_product_seconds", lambda model: seconds)
+    monkeypatch.setenv("TIMESFORMER_CACHE", str(tmp_path))
+    config = made_trainings.config(engine={"precision": "auto"})
+    assert choose.settle(config, data, gpu=False).engine.precision == expected
+    monkeypatch.setattr(choose, "_product_seconds", lambda _: seconds[::-1])  # a busier moment: the choice stays
+    assert choose.settle(config, data, gpu=False).engine.precision == expected
+    named = made_trainings.config(engine={"precision": "bf16"})
+    assert choose.settle(named, data, gpu=False).engine.precision == "bf16"
+
+
+def test_products_of_both_precisions_are_timed() -> None:
+    half, full = choose._product_seconds(made_trainings.config().model)
+    assert 0 < half < 1 and 0 < full < 1
+
+
+def test_the_chosen_model_is_the_small_one_on_a_cpu_and_a_larger_one_on_a_gpu(data: Manifest) -> None:
+    small, large = (choose.choose(data, gpu=gpu).config.model for gpu in (False, True))
+    assert isinstance(small, ModelConfig) and small.width < large.width and small.depth < large.depth
+    assert small.frame_size[0] % small.patch == 0 and large.frame_size[0] % large.patch == 0
