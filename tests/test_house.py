@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ ROOMS = (
     ("data.manifest",),
     ("data.batches",),
     ("data.care",),
+    ("weights.report", "weights.metadata", "weights.checkpoint", "weights.card"),
+    ("weights.formats",),
+    ("weights.fit",),
     ("weights",),
     ("pictures",),
     ("tasks",),
@@ -38,8 +42,8 @@ ROOMS = (
     ("cli",),
     ("__main__", ""),
 )
-"""The floors from the ground up. A module's floor is that of the longest name here that it begins with; a new room must
-be entered here."""
+"""The floors from the ground up. A module's floor is that of the longest name here that it begins with. Every folder of
+the package has an entry of its own."""
 FLOORS = {name: floor for floor, names in enumerate(ROOMS) for name in names}
 PURE = FLOORS["model"]
 """Up to this floor nothing reads or writes."""
@@ -48,6 +52,8 @@ FACTS = FLOORS["recipes"]
 DECODERS = ("video.decoder", "video.reader", "video.writer")
 """The only ones that import the decoder."""
 INPUT_OUTPUT = {"os", "pathlib", "io", "sys", "av", "rich", "logging", "shutil", "socket", "subprocess", "tempfile"}
+MOST_MODULES = 14
+"""A folder with more modules holds two ideas."""
 CALLS = {"open", "print", "input", "torch.load", "torch.save"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 PUBLIC = {"TimeSformer", "ModelConfig", "load", "save", "Predictor", "Checkpoint", "Prediction"}
@@ -121,7 +127,7 @@ def floor_faults(package: Path) -> list[str]:
     graph = edges(package, sources)
     hidden = bound(sources[package.name])
     faults = [
-        f"{module} (floor {floor(module)}) imports {target} (floor {floor(target)})"
+        f"{module} imports {target}, which is on a higher floor"
         for module, targets in graph.items()
         for target in sorted(targets)
         if floor(target) > floor(module)
@@ -149,6 +155,18 @@ def purity_faults(package: Path) -> list[str]:
             faults += [f"{module} needs {top}" for top in sorted(foreign)]
         if "av" in tops and not module.startswith(tuple(f"{package.name}.{name}" for name in DECODERS)):
             faults.append(f"{module} knows the decoder")
+    return faults
+
+
+def room_faults(package: Path) -> list[str]:
+    """Folders that have no floor of their own, and folders with too many modules."""
+    faults = []
+    for folder in sorted({path.parent for path in package.rglob("*.py")} - {package}):
+        name = ".".join(folder.relative_to(package).parts)
+        if name not in FLOORS:
+            faults.append(f"{name} has no entry in ROOMS")
+        if (count := len([path for path in folder.glob("*.py") if path.stem != "__init__"])) > MOST_MODULES:
+            faults.append(f"{name} has {count} modules")
     return faults
 
 
@@ -181,12 +199,29 @@ def test_nothing_below_the_reader_does_input_or_output() -> None:
     assert purity_faults(PACKAGE) == []
 
 
+def test_every_folder_has_a_floor_and_holds_one_idea() -> None:
+    assert room_faults(PACKAGE) == []
+
+
 def test_no_file_or_function_is_too_large_and_no_module_has_a_vague_name() -> None:
     assert size_faults(PACKAGE) == []
 
 
 def test_every_module_says_what_it_is() -> None:
     assert [module for module, tree in read(PACKAGE).items() if not ast.get_docstring(tree)] == []
+
+
+def test_no_module_hides_a_public_name() -> None:
+    script = """
+import importlib, pkgutil, timesformer
+names = [each.name for each in pkgutil.walk_packages(timesformer.__path__, "timesformer.")]
+for name in names:
+    if name != "timesformer.__main__":
+        importlib.import_module(name)
+print([name for name in timesformer.__all__ if type(getattr(timesformer, name)).__name__ == "module"])
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_public_names_exist_and_explain_themselves() -> None:
@@ -209,17 +244,17 @@ MADE = [
       "video/decoder/index.py": "import av",
       "data/manifest.py": "from timesformer.video.reader import read\nimport os"}, []),
     ({"model/a.py": "from timesformer.video.b import x", "video/b.py": ""},
-     ["timesformer.model.a (floor 3) imports timesformer.video.b (floor 6)"]),
+     ["timesformer.model.a imports timesformer.video.b, which is on a higher floor"]),
     ({"data/care/a.py": "def f():\n    from timesformer.verbs import train", "verbs/train.py": ""},
-     ["timesformer.data.care.a (floor 11) imports timesformer.verbs.train (floor 20)"]),
+     ["timesformer.data.care.a imports timesformer.verbs.train, which is on a higher floor"]),
     ({"cli/a.py": "from timesformer import train, recipes", "verbs/train.py": "def train(): ...",
       "recipes/__init__.py": "", "__init__.py": "from timesformer.verbs.train import train"},
-     ["timesformer.cli.a (floor 23) imports timesformer (floor 24)",
+     ["timesformer.cli.a imports timesformer, which is on a higher floor",
       "timesformer.cli.a takes train from the package root"]),
     ({"model/a.py": "from ..weights import b", "weights/b.py": ""},
-     ["timesformer.model.a (floor 3) imports timesformer.weights.b (floor 12)"]),
+     ["timesformer.model.a imports timesformer.weights.b, which is on a higher floor"]),
     ({"model/__init__.py": "from .a import x\nfrom ..weights import y", "model/a.py": "", "weights/__init__.py": ""},
-     ["timesformer.model (floor 3) imports timesformer.weights (floor 12)"]),
+     ["timesformer.model imports timesformer.weights, which is on a higher floor"]),
     ({"verbs/train.py": "import timesformer.machine", "machine.py": ""},
      ["timesformer.verbs.train takes timesformer.machine from the package root"]),
     ({"model/a.py": "from timesformer.model import b", "model/b.py": "import timesformer_extras\nfrom .a import y"},
@@ -234,9 +269,12 @@ MADE = [
       "timesformer.model.a calls torch.save"]),
     ({"video/sampling.py": "import av.video"}, ["timesformer.video.sampling knows the decoder"]),
     ({"weights/a.py": "def f():\n    import av"}, ["timesformer.weights.a knows the decoder"]),
+    ({"training/new/a.py": "", "weights/loading.py": ""}, ["training.new has no entry in ROOMS"]),
+    ({f"studies/a{number}.py": "" for number in range(15)}, ["studies has 15 modules"]),
     ({"weights/helpers.py": ""}, ["weights/helpers.py: helpers is no name"]),
     ({"serve/misc/__init__.py": "x = 1\n" * 301},
-     ["serve/misc/__init__.py: misc is no name", "serve/misc/__init__.py: 301 lines"]),
+     ["serve.misc has no entry in ROOMS", "serve/misc/__init__.py: misc is no name",
+      "serve/misc/__init__.py: 301 lines"]),
     ({"verbs/train.py": 'def f():\n    """Doc."""\n' + "    x = 1\n" * 59}, []),
     ({"verbs/train.py": "class A:\n    async def f(self):\n" + "        x = 1\n" * 60},
      ["verbs/train.py: f has 61 lines"]),
@@ -254,7 +292,7 @@ def test_the_checks_find_the_faults_of_made_packages_and_no_others(
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text, "utf-8")
         (package / name).with_name("__init__.py").touch()
-    assert floor_faults(package) + purity_faults(package) + size_faults(package) == faults
+    assert floor_faults(package) + purity_faults(package) + room_faults(package) + size_faults(package) == faults
 
 
 def test_make_says_all_it_can_do_and_runs_scripts_that_exist() -> None:
