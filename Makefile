@@ -1,4 +1,4 @@
-.PHONY: demo test slow kills check format help
+.PHONY: demo test slow kills check docs format help
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,6 +9,7 @@ help:
 	@echo "make slow    run the tests that take longer, too"
 	@echo "make kills   kill trainings at random moments, 50 times one process, 20 times two, and compare the ends"
 	@echo "make check   lint, types and tests, as CI does"
+	@echo "make docs    build the documentation into site/"
 	@echo "make format  format the code"
 
 $(BIN)/.installed: pyproject.toml constraints.txt
@@ -35,7 +36,11 @@ check: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(MAKE) docs
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+docs: $(BIN)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(BIN)/.installed
 	$(BIN)/ruff check --fix .
