@@ -1,7 +1,4 @@
-"""Shards give back every video once, on any number of processes, in an order that seed and epoch decide.
-
-And a folder of them is a data set like any other, the same one that they were written from.
-"""
+"""A folder of shards is a data set like any other, equal to the one that it was written from."""
 
 import errno
 import io
@@ -11,25 +8,22 @@ import re
 import signal
 import sys
 import tarfile
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
 from tests import made_trainings
 from tests.made_videos import numbers_of, write, write_images
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches import dataset
-from timesformer.data.care import shardwriting
+from timesformer.data.care import shards
 from timesformer.data.care.scan import scan
-from timesformer.data.care.shards import Sample, ShardDataset, read, shards_of
 from timesformer.data.items import DataError, Item
 from timesformer.data.manifest import Manifest, load
 from timesformer.data.manifest import write as write_table
@@ -55,135 +49,66 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of 7, 7, 7, 7, 7 and 2 training items, and 2 of validation items."""
     folder = tmp_path_factory.mktemp("uneven")
     (folder / "videos").mkdir()
-    shardwriting.write(files(folder / "videos", 46), folder / "shards", shard_bytes=700)
+    shards.write(files(folder / "videos", 46), folder / "shards", shard_bytes=700)
     return folder / "shards"
 
 
-def keys(samples: object) -> list[str]:
-    return [sample.key for sample in samples]  # type: ignore[attr-defined]
+def names_of(tars: Iterable[Path]) -> list[str]:
+    """Names of the videos in tar files, as their JSON files give them, in order."""
+    found = []
+    for path in tars:
+        with tarfile.open(path) as tar:
+            facts = [json.load(tar.extractfile(member)) for member in tar if member.name.endswith(".json")]  # type: ignore[arg-type]
+        found += [each["key"] for each in facts]
+    return found
 
 
-def key_of(sample: Sample) -> str:
-    return sample.key
+def counts(folder: Path, split: str) -> list[int]:
+    """Number of items of each shard, by the index."""
+    return [shard["count"] for shard in json.loads((folder / "shards.json").read_text())["splits"][split]]
 
 
-def test_videos_labels_and_stretches_come_back(tmp_path: Path) -> None:
+def test_videos_come_back_to_the_byte_under_names_that_other_programs_read(tmp_path: Path) -> None:
     write(tmp_path / "x.mp4", frames=20)
     write(tmp_path / "y.AVI", frames=10, codec="mpeg4")
     (tmp_path / "list.csv").write_text("path,label,split,group,start,end\nx.mp4,run,val,g,0.1,0.5\ny.AVI,sit,val,,,\n")
-    manifest = load(tmp_path / "list.csv")
-    (file,) = shardwriting.write(manifest, tmp_path / "shards")
-    samples = sorted(read(tmp_path / "shards", "val"), key=key_of)
-    assert [(s.key, s.label, s.target, s.group, s.start, s.end, s.suffix) for s in samples] == [
-        ("x.mp4@0.1-0.5", "run", 0, "g", 0.1, 0.5, ".mp4"),
-        ("y.AVI", "sit", 1, "", None, None, ".avi"),
-    ]
-    for sample, path in zip(samples, (tmp_path / "x.mp4", tmp_path / "y.AVI"), strict=True):
-        assert sample.video == path.read_bytes()
-        with sample.file() as opened:
-            assert numbers_of(reader.read(opened, [3, 9])) == [3, 9]
-        assert not opened.exists()
+    (file,) = shards.write(load(tmp_path / "list.csv"), tmp_path / "shards")
+    for item, path in zip(load(tmp_path / "shards").items, (tmp_path / "x.mp4", tmp_path / "y.AVI"), strict=True):
+        with tars.stream(item.path) as opened:
+            assert opened.read() == path.read_bytes()
+        assert numbers_of(reader.read(item.path, [3, 9])) == [3, 9]
     with tarfile.open(file) as tar:
         names = tar.getnames()
     assert {name.partition(".")[2] for name in names} == {"json", "mp4", "avi"}
     assert [name.partition(".")[0] for name in names] == ["000000000"] * 2 + ["000000001"] * 2
 
 
-def test_several_labels_and_numbers_come_back(tmp_path: Path) -> None:
-    (tmp_path / "x.mp4").write_bytes(b"x")
-    (tmp_path / "y.mp4").write_bytes(b"y")
-    (tmp_path / "tags.csv").write_text("path,label,split\nx.mp4,run;jump,val\ny.mp4,,val\n")
-    (tmp_path / "angles.csv").write_text("path,angle,split\nx.mp4,0.5,val\ny.mp4,2,val\n")
-    tags, angles = load(tmp_path / "tags.csv", task="multilabel"), load(tmp_path / "angles.csv", task="regression")
-    shardwriting.write(tags, tmp_path / "a")
-    shardwriting.write(angles, tmp_path / "b")
-    for folder, manifest in (("a", tags), ("b", angles)):
-        found = {sample.key: (sample.label, sample.target) for sample in read(tmp_path / folder, "val")}
-        assert found == {item.key: (item.label, manifest.target(item)) for item in manifest.of("val")}
-
-
 def test_shards_are_cut_by_size_and_counted(uneven: Path) -> None:
-    assert [shard.count for shard in shards_of(uneven, "train")] == [7, 7, 7, 7, 7, 2]
-    assert [shard.first for shard in shards_of(uneven, "val")] == [0, 7]
+    assert counts(uneven, "train") == [7, 7, 7, 7, 7, 2] and counts(uneven, "val") == [7, 2]
     assert sorted(path.name for path in uneven.glob("val*")) == ["val-00000.tar", "val-00001.tar"]
 
 
 def test_every_shard_is_a_mixture_and_always_the_same(tmp_path: Path, uneven: Path) -> None:
-    order = keys(read(uneven, "train"))
-    assert order != sorted(order)
+    order = names_of(sorted(uneven.glob("train*")))
+    assert len(set(order)) == 37 and order != sorted(order)
     (tmp_path / "videos").mkdir()
-    again = shardwriting.write(files(tmp_path / "videos", 46), tmp_path / "shards", shard_bytes=700)
+    again = shards.write(files(tmp_path / "videos", 46), tmp_path / "shards", shard_bytes=700)
     assert [path.read_bytes() for path in again] == [(uneven / path.name).read_bytes() for path in again]
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(ranks=st.integers(1, 50), shuffle=st.sampled_from([0, 1, 5, 100]), epoch=st.integers(0, 3))
-def test_every_item_comes_exactly_once_over_any_number_of_ranks(
-    uneven: Path, ranks: int, shuffle: int, epoch: int
-) -> None:
-    parts = [keys(read(uneven, "train", epoch=epoch, shuffle=shuffle, rank=n, ranks=ranks)) for n in range(ranks)]
-    assert Counter(key for part in parts for key in part) == Counter(keys(read(uneven, "train")))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
-@pytest.mark.parametrize(("ranks", "workers"), [(1, 0), (1, 2), (3, 1), (5, 2)])
-def test_every_item_comes_exactly_once_over_ranks_and_loader_workers(uneven: Path, ranks: int, workers: int) -> None:
-    found: Counter[str] = Counter()
-    for rank in range(ranks):
-        part_of = ShardDataset(uneven, "train", key_of, shuffle=4, rank=rank, ranks=ranks)
-        part = list(DataLoader(part_of, batch_size=None, num_workers=workers))
-        assert len(part) in (37 // ranks, 37 // ranks + 1)
-        found.update(part)
-    assert found == Counter(keys(read(uneven, "train")))
-
-
-def test_seed_and_epoch_decide_the_order(uneven: Path) -> None:
-    def order(seed: int, epoch: int) -> list[str]:
-        return keys(read(uneven, "train", seed=seed, epoch=epoch, shuffle=10))
-
-    assert order(0, 0) == order(0, 0)
-    orders = [order(0, 0), order(0, 1), order(1, 0), keys(read(uneven, "train"))]
-    assert len({tuple(each) for each in orders}) == 4
-    assert len({tuple(sorted(each)) for each in orders}) == 1
-
-
-def test_workers_that_live_on_see_a_new_epoch(uneven: Path) -> None:
-    samples = ShardDataset(uneven, "train", key_of, shuffle=10)
-    loader = DataLoader(samples, batch_size=None, num_workers=2, persistent_workers=True)
-    first = list(loader)
-    again = list(loader)
-    samples.epoch = 1
-    second = list(loader)
-    assert first == again and first != second and sorted(first) == sorted(second)
-
-
-def test_images_foreign_folders_and_unfinished_ones_are_refused(tmp_path: Path, uneven: Path) -> None:
+def test_images_and_foreign_folders_are_refused(tmp_path: Path, uneven: Path) -> None:
     write_images(tmp_path / "frames", frames=2)
     images = Manifest(tmp_path, (Item(tmp_path / "frames", "a", "train", name="frames"),), ("a",))
     with pytest.raises(DataError, match="prepare"):
-        shardwriting.write(images, tmp_path / "out")
+        shards.write(images, tmp_path / "out")
     with pytest.raises(DataError, match="is not empty"):
-        shardwriting.write(Manifest(tmp_path, (), ()), uneven)
-    with pytest.raises(DataError, match="was not written to its end"):
-        list(read(tmp_path, "train"))
-    with pytest.raises(DataError, match="no split 'test', only train and val"):
-        list(read(uneven, "test"))
-    with pytest.raises(ValueError, match="rank 2 of 2"):
-        read(uneven, "train", rank=2, ranks=2)
-
-
-def test_a_shard_that_lacks_items_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "videos").mkdir()
-    shardwriting.write(files(tmp_path / "videos", 8), tmp_path / "shards", shard_bytes=200)
-    (tmp_path / "shards" / "train-00001.tar").write_bytes((tmp_path / "shards" / "train-00000.tar").read_bytes())
-    with pytest.raises(DataError, match="write the shards again"):
-        list(read(tmp_path / "shards", "train"))
+        shards.write(Manifest(tmp_path, (), ()), uneven)
 
 
 def test_without_webdataset_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(ImportError, match=r"pip install 'timesformer\[webdataset\]'"):
-        shardwriting.write(Manifest(tmp_path, (), ()), tmp_path / "out")
+        shards.write(Manifest(tmp_path, (), ()), tmp_path / "out")
 
 
 @pytest.fixture(scope="module")
@@ -195,8 +120,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 def folder(data: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve training videos in six shards, and three validation videos in two."""
     out = tmp_path_factory.mktemp("shards") / "a:b, c%d"
-    shardwriting.write(data, out, shard_bytes=2 * data.items[0].path.stat().st_size - 1)
-    assert [shard.count for shard in shards_of(out, "train")] == [2] * 6
+    shards.write(data, out, shard_bytes=2 * data.items[0].path.stat().st_size - 1)
+    assert counts(out, "train") == [2] * 6
     return out
 
 
@@ -222,7 +147,7 @@ def test_a_folder_of_shards_is_the_data_set_it_was_written_from(tmp_path: Path, 
         lines = [head + columns, *(row + label for row, label in zip(rows, labels, strict=True))]
         (tmp_path / f"{task}.csv").write_text("\n".join(lines))
         source = load(tmp_path / f"{task}.csv", task=task)
-        shardwriting.write(source, tmp_path / task, shard_bytes=10)
+        shards.write(source, tmp_path / task, shard_bytes=10)
         assert facts(load(tmp_path / task, task=task)) == facts(source)
         if task != "classes":
             with pytest.raises(DataError, match=rf"was written for {task}, not classes; .*--task"):
@@ -241,8 +166,8 @@ def test_every_verb_works_on_videos_in_shards(tmp_path: Path, data: Manifest, fo
     assert looks[0].findings == looks[1].findings and facts(looks[0].cleaned) == facts(looks[1].cleaned)
     write_table(packed, tmp_path / "list.csv")
     assert [item.path for item in load(tmp_path / "list.csv").items] == sorted(item.path for item in packed.items)
-    shardwriting.write(packed, tmp_path / "again", shard_bytes=10**9)
-    shardwriting.write(data, tmp_path / "direct", shard_bytes=10**9)
+    shards.write(packed, tmp_path / "again", shard_bytes=10**9)
+    shards.write(data, tmp_path / "direct", shard_bytes=10**9)
     tar = "train-00000.tar"
     assert (tmp_path / "again" / tar).read_bytes() == (tmp_path / "direct" / tar).read_bytes()
 
@@ -273,7 +198,7 @@ def test_frames_of_a_video_in_a_tar_are_those_of_the_file(tmp_path: Path, suffix
 
 
 def test_damaged_missing_and_foreign_shards_are_named(tmp_path: Path, data: Manifest) -> None:
-    shardwriting.write(data, tmp_path, shard_bytes=2 * data.items[0].path.stat().st_size - 1)
+    shards.write(data, tmp_path, shard_bytes=2 * data.items[0].path.stat().st_size - 1)
     tar, other, index = (tmp_path / name for name in ("train-00002.tar", "train-00001.tar", "shards.json"))
     whole, text = tar.read_bytes(), index.read_text()
     (item, *_) = [item for item in load(tmp_path).items if item.path.parent == tar]
@@ -380,26 +305,26 @@ def test_two_processes_read_each_video_of_the_shards_once_an_epoch(
 def test_an_interrupted_writing_goes_on_to_the_same_files(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     data = files(tmp_path / "videos", 46)
-    whole = shardwriting.write(data, tmp_path / "whole", shard_bytes=700)
+    whole = shards.write(data, tmp_path / "whole", shard_bytes=700)
 
     def stop(done: int, total: int) -> None:
         if done > total / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shardwriting.write(data, tmp_path / "parts", shard_bytes=700, progress=stop)
+        shards.write(data, tmp_path / "parts", shard_bytes=700, progress=stop)
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "parts").glob("*.tar")}
     assert 0 < len(kept) < len(whole)
     with pytest.raises(DataError, match="part of the shards of other videos"):
-        shardwriting.write(data, tmp_path / "parts", shard_bytes=900)
-    parts = shardwriting.write(data, tmp_path / "parts", shard_bytes=700)
+        shards.write(data, tmp_path / "parts", shard_bytes=900)
+    parts = shards.write(data, tmp_path / "parts", shard_bytes=700)
     assert [path.read_bytes() for path in parts] == [path.read_bytes() for path in whole]
     assert all((tmp_path / "parts" / name).stat().st_mtime_ns == time for name, time in kept.items())
     assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(
         path.name for path in (tmp_path / "whole").iterdir()
     )
     with pytest.raises(DataError, match="not empty"):
-        shardwriting.write(data, tmp_path / "parts", shard_bytes=700)
+        shards.write(data, tmp_path / "parts", shard_bytes=700)
 
 
 def test_a_file_that_can_not_be_read_is_named_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,7 +332,7 @@ def test_a_file_that_can_not_be_read_is_named_and_left_out(tmp_path: Path, monke
     data = files(tmp_path / "videos", 12)
     gone, torn = data.items[3], data.items[7]
     expected = replace(data, items=tuple(item for item in data.items if item not in (gone, torn)))
-    whole = shardwriting.write(expected, tmp_path / "whole", shard_bytes=700)
+    whole = shards.write(expected, tmp_path / "whole", shard_bytes=700)
     gone.path.unlink()
     stream = tars.stream
 
@@ -418,14 +343,14 @@ def test_a_file_that_can_not_be_read_is_named_and_left_out(tmp_path: Path, monke
 
     monkeypatch.setattr(tars, "stream", failing)
     named: list[tuple[str, str]] = []
-    made = shardwriting.write(
+    made = shards.write(
         data, tmp_path / "made", shard_bytes=700, failed=lambda item, reason: named.append((item.key, reason))
     )
     assert [key for key, _ in named] == [gone.key, torn.key]
     assert "Input/output error" in named[1][1]
     assert [path.read_bytes() for path in made] == [path.read_bytes() for path in whole]
     with pytest.raises(DataError, match=re.escape(gone.key)):
-        shardwriting.write(data, tmp_path / "strict", shard_bytes=700)
+        shards.write(data, tmp_path / "strict", shard_bytes=700)
 
 
 class Torn(io.RawIOBase):

@@ -31,7 +31,7 @@ def coordinates(height: int, width: int) -> torch.Tensor:
 def test_the_short_side_is_exact_and_the_long_side_rounded_down(
     height: int, width: int, expected: tuple[int, int]
 ) -> None:
-    assert transforms.resize_short(noise(2, 3, height, width), 64).shape == (2, 3, *expected)
+    assert transforms.covering((height, width), (64, 64)) == expected
 
 
 def test_resizing_agrees_with_pillow_to_its_rounding() -> None:
@@ -44,20 +44,21 @@ def test_resizing_agrees_with_pillow_to_its_rounding() -> None:
 
 def test_frames_of_the_right_size_keep_their_pixels() -> None:
     frames = noise(2, 3, 64, 80)
-    resized = transforms.resize_short(frames, 64)
+    resized = transforms.resize(frames, (64, 80))
     assert resized.dtype == torch.float32
     assert torch.equal(resized, frames.float())
 
 
 def test_large_clips_resized_in_parts_equal_each_frame_alone() -> None:
     frames = noise(5, 3, 400, 600)
-    alone = torch.stack([transforms.resize_short(frame, 32) for frame in frames])
-    assert torch.equal(transforms.resize_short(frames, 32), alone)
+    alone = torch.stack([transforms.resize(frame, (32, 48)) for frame in frames])
+    assert torch.equal(transforms.resize(frames, (32, 48)), alone)
 
 
 def test_the_decoder_s_memory_layout_changes_no_pixel() -> None:
     frames = noise(4, 90, 120, 3).permute(0, 3, 1, 2)
-    torch.testing.assert_close(transforms.resize_short(frames, 48), transforms.resize_short(frames.contiguous(), 48))
+    expected = transforms.resize(frames.contiguous(), (48, 64))
+    torch.testing.assert_close(transforms.resize(frames, (48, 64)), expected)
 
 
 def test_pixels_are_normalised_to_the_clip_s_mean_and_deviation() -> None:

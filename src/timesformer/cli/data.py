@@ -173,14 +173,14 @@ def shards(
         megabytes: Size of a shard.
         listed: How the videos of the data set are found, and what their labels are.
     """
-    from timesformer.data.care import shardwriting as tar
+    from timesformer.data.care.shards import write
     from timesformer.data.items import counted
 
     require(megabytes >= 1, f"megabytes is {megabytes}; a shard needs at least 1.")
     table = _noted(listed.read(data))
     left: list[str] = []
     with _counting("videos") as progress:
-        files = tar.write(
+        files = write(
             table,
             out,
             shard_bytes=megabytes * 1_000_000,

@@ -34,11 +34,6 @@ def resize(frames: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.cat(resized).reshape(*frames.shape[:-2], *shape)
 
 
-def resize_short(frames: Tensor, size: int) -> Tensor:
-    """Frames ``(..., c, h, w)`` with short side ``size``, the long side in proportion and rounded down, as float."""
-    return resize(frames, covering((frames.shape[-2], frames.shape[-1]), (size, size)))
-
-
 def covering(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
     """Smallest height and width in the proportion of ``size`` that a crop fits into, the looser one rounded down."""
     (height, width), (tall, wide) = size, crop

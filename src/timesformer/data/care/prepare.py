@@ -119,7 +119,9 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{path} can't be written ({reason}); mend that, then run the same again to go on.") from error
+        raise DataError(
+            f"{path} can't be written ({reason}); repair that, then run the same command again to go on."
+        ) from error
 
 
 def _plan(manifest: Manifest, out: Path) -> list[_Work]:

@@ -1,127 +1,87 @@
-"""Data sets as tar files of videos, for many machines that read one after another instead of many small files.
+"""Write a data set as tar files of videos: a few large files instead of many small ones, which clusters read slowly.
 
-The files are WebDataset shards: ``000000012.mp4`` beside ``000000012.json`` for each item, so other programs read them
-too. An index beside them counts the items of each, which is what lets any number of processes share them out exactly.
+The files are WebDataset shards, so other programs read them too: each item is ``000000012.mp4`` beside
+``000000012.json``. An index beside the shards counts the items of each. The same data set always gives the same shards,
+and an interrupted call goes on where it stopped.
 """
 
+import json
 import random
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import IO, TypeVar
+from typing import Any
 
-import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from timesformer.data.care import shardplan
+from timesformer.data.care.inspection import why
+from timesformer.data.files import VIDEO_SUFFIXES
+from timesformer.data.formats.shardlist import INDEX, Shard
+from timesformer.data.items import DataError, Item
+from timesformer.data.manifest import Manifest
+from timesformer.video.decoder import tars
 
-from timesformer.data.formats.shardlist import AGAIN, Shard, facts_of, members_of, pairs, shards_of
-from timesformer.data.items import DataError
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One item with the bytes of its video."""
-
-    key: str
-    label: str | tuple[str, ...] | tuple[float, ...]
-    target: int | tuple[float, ...]
-    """What a model is to answer, as ``Manifest.target`` gives it."""
-    group: str
-    start: float | None
-    end: float | None
-    suffix: str
-    """Of the video's name: ".mp4"."""
-    video: bytes
-
-    @contextmanager
-    def file(self) -> Iterator[Path]:
-        """The video as a file within the ``with``, for decoders that need to seek in one."""
-        with tempfile.NamedTemporaryFile(suffix=self.suffix) as file:
-            file.write(self.video)
-            file.flush()
-            yield Path(file.name)
+LARGEST = 8 * 2**30 - 1
+"""Largest file, in bytes, that the usual tar format can hold."""
 
 
-def read(
-    folder: Path,
-    split: str,
+class _UnreadableError(Exception):
+    """The file of an item can't be read."""
+
+    def __init__(self, item: Item, reason: str) -> None:
+        super().__init__(item, reason)
+        self.item, self.reason = item, reason
+
+
+def write(
+    manifest: Manifest,
+    out: Path,
     *,
-    seed: int = 0,
-    epoch: int = 0,
-    shuffle: int = 0,
-    rank: int = 0,
-    ranks: int = 1,
-) -> Iterator[Sample]:
-    """Yield this process's share of a split: over all ranks and loader workers, each item comes exactly once.
+    shard_bytes: int = 500_000_000,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    failed: Callable[[Item, str], None] | None = None,
+) -> tuple[Path, ...]:
+    """Write all splits of a data set as ``out/train-00000.tar`` and so on, and return the files.
 
-    Shares differ by one item at most, whatever the sizes of the shards: each is one stretch of all shards in a row, so
-    a process reads whole shards but for the ends. With ``shuffle`` above 0 the order of the shards and, among that
-    many samples held in memory, the order of the items is drawn anew for each seed and epoch.
+    Items are shuffled first, always in the same way, so that every shard has a mixture of classes. A shard is closed
+    once its videos have ``shard_bytes`` bytes. The index is written last, so a folder with an index is complete. An
+    interrupted call can be repeated: it keeps the shards that are whole, and ends with the same files.
+
+    ``failed`` is called with every item whose file can't be read, and the reason; that item is left out. Without
+    ``failed``, such a file is an error.
+
+    Raises :class:`DataError` for folders of images, where ``out`` holds anything else, lies in the data set or can't be
+    written, and where no video can be read.
     """
-    if not 0 <= rank < ranks:
-        raise ValueError(f"rank {rank} of {ranks}; it must be at least 0 and below the number of ranks.")
-    shards = list(shards_of(folder, split))
-    worker = get_worker_info()
-    slot, slots = (
-        (rank, ranks) if worker is None else (rank * worker.num_workers + worker.id, ranks * worker.num_workers)
-    )
-    if shuffle > 0:
-        random.Random(f"{seed} {epoch}").shuffle(shards)
-    samples = _stretch(folder, shards, slot, slots)
-    return _mixed(samples, shuffle, random.Random(f"{seed} {epoch} {slot} {slots}")) if shuffle > 0 else samples
+    _webdataset()
+    if folders := [item.key for item in manifest.items if item.path.is_dir()]:
+        raise DataError(f"{folders[0]} is a folder of images; run `timesformer prepare` first, which makes it a video.")
+    source = manifest.source.absolute()
+    if source.is_dir() and out.absolute() != source and out.absolute().is_relative_to(source):
+        raise DataError(f"{out} lies in the data set {source} and would become part of it; choose a folder elsewhere.")
+    unreadable = {item.key: reason for item in manifest.items if (reason := _unreadable(item))}
+    _report(manifest, unreadable, failed)
+    plan = shardplan.of(manifest, shard_bytes)
+    cut_off = shardplan.resume(out, plan, unreadable)
+    _report(manifest, cut_off, failed)
+    while True:
+        items = [item for item in manifest.items if item.key not in unreadable and item.key not in cut_off]
+        if not items:
+            raise DataError(f"none of the {len(manifest.items)} videos can be read; check the files.")
+        try:
+            return _write_all(manifest, items, out, shard_bytes, progress)
+        except _UnreadableError as error:
+            # Leaving an item out changes the order of all others, so look for all cut-off files now.
+            found = {item.key: reason for item in items if (reason := _unreadable(item, whole=True))}
+            found.setdefault(error.item.key, error.reason)
+            _report(manifest, found, failed)
+            cut_off |= found
+            shardplan.start(out, plan, unreadable, cut_off)
 
 
-class ShardDataset(IterableDataset[Result]):
-    """The items of a split for a ``DataLoader``, which shares them out among its workers as well as the ranks.
-
-    ``convert`` makes of a sample what the loader is to batch. Set ``epoch`` before each pass; workers that live on
-    from pass to pass see it, too. The other arguments are those of :func:`read`.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        split: str,
-        convert: Callable[[Sample], Result],
-        *,
-        seed: int = 0,
-        shuffle: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
-    ) -> None:
-        self.folder, self.split, self.convert = folder, split, convert
-        self.seed, self.shuffle, self.rank, self.ranks = seed, shuffle, rank, ranks
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-
-    @property
-    def epoch(self) -> int:
-        """The pass that the order of the items is drawn for."""
-        return int(self._epoch)
-
-    @epoch.setter
-    def epoch(self, value: int) -> None:
-        self._epoch.fill_(value)
-
-    def __iter__(self) -> Iterator[Result]:
-        samples = read(
-            self.folder,
-            self.split,
-            seed=self.seed,
-            epoch=self.epoch,
-            shuffle=self.shuffle,
-            rank=self.rank,
-            ranks=self.ranks,
-        )
-        return map(self.convert, samples)
-
-
-def webdataset_module() -> ModuleType:
-    """The library; raises ImportError with what to install."""
+def _webdataset() -> ModuleType:
+    """Import webdataset; raises ImportError with the command that installs it."""
     try:
         import webdataset
     except ImportError:
@@ -129,58 +89,92 @@ def webdataset_module() -> ModuleType:
     return webdataset
 
 
-def _stretch(folder: Path, shards: Sequence[Shard], slot: int, slots: int) -> Iterator[Sample]:
-    """Samples of the slot's equal part of all shards, taken one after another in the given order."""
-    total = sum(shard.count for shard in shards)
-    low, high = total * slot // slots, total * (slot + 1) // slots
-    passed = 0
-    for shard in shards:
-        first, last = max(low - passed, 0), min(high - passed, shard.count)
-        if first < last:
-            yield from _shard(folder / shard.file, shard.first + first, shard.first + last)
-        passed += shard.count
+def _report(manifest: Manifest, reasons: Mapping[str, str], failed: Callable[[Item, str], None] | None) -> None:
+    for item in manifest.items:
+        if item.key in reasons:
+            if failed is None:
+                raise DataError(f"{item.key}: {reasons[item.key]}; repair or remove it.")
+            failed(item, reasons[item.key])
 
 
-def _shard(path: Path, first: int, last: int) -> Iterator[Sample]:
-    """Samples ``first`` to ``last`` - 1 of a split from the tar file that has them."""
-    members = members_of(path)
-    items = [(facts, video) for stem, facts, video in pairs(members) if stem in range(first, last)]
-    if len(items) != last - first:
-        raise DataError(f"{path} holds {len(items)} of its items {first} to {last - 1}; write the shards again.")
+def _unreadable(item: Item, *, whole: bool = False) -> str:
+    """Why the first byte of an item's file, or with ``whole`` all of it, can't be read; empty if it can."""
     try:
-        with path.open("rb") as file:
-            for facts, video in items:
-                yield _sample(f"{path}/{facts}", _bytes(file, members[facts]), video, _bytes(file, members[video]))
-    except OSError as error:
-        raise DataError(f"{path} can't be read ({error.strerror or error}); {AGAIN}.") from error
+        with _reading(item), tars.stream(item.path) as file:
+            while file.read(2**24 if whole else 1) and whole:
+                pass
+            if (size := tars.extent(item.path).size) > LARGEST:
+                return f"has {size} bytes, too many for a tar file; `timesformer prepare` makes it smaller"
+    except _UnreadableError as error:
+        return error.reason
+    return ""
 
 
-def _bytes(file: IO[bytes], where: tuple[int, int]) -> bytes:
-    file.seek(where[0])
-    return file.read(where[1])
+def _write_all(
+    manifest: Manifest, items: Sequence[Item], out: Path, shard_bytes: int, progress: Callable[[int, int], None]
+) -> tuple[Path, ...]:
+    """Write the missing shards and the index; raises :class:`_UnreadableError` for a file that can't be read."""
+    index: dict[str, list[dict[str, Any]]] = {}
+    done = 0
+    for split in manifest.splits:
+        chosen = [item for item in items if item.split == split]
+        random.Random(0).shuffle(chosen)
+        first = 0
+        for number, part in enumerate(_parts(chosen, shard_bytes)):
+            name = f"{split}-{number:05d}.tar"
+            if not (out / name).is_file():
+                _write_shard(manifest, part, out / name, first)
+            done += len(part)
+            progress(done, len(items))
+            index.setdefault(split, []).append(asdict(Shard(name, first, len(part))))
+            first += len(part)
+    text = json.dumps({"task": manifest.task, "labels": manifest.labels, "splits": index}, indent=1)
+    with shardplan.replacing(out / INDEX) as file:
+        file.write(text.encode("utf-8"))
+    (out / shardplan.PLAN).unlink(missing_ok=True)
+    return tuple(out / shard["file"] for shards in index.values() for shard in shards)
 
 
-def _sample(where: str, text: bytes, name: str, video: bytes) -> Sample:
-    facts = facts_of(text, where=where)
-    target = facts["target"]
-    return Sample(
-        facts["key"],
-        tuple(facts["label"]) if isinstance(facts["label"], list) else facts["label"],
-        tuple(target) if isinstance(target, list) else target,
-        facts["group"],
-        facts["start"],
-        facts["end"],
-        suffix=f".{name.rpartition('.')[2]}",
-        video=video,
-    )
+@contextmanager
+def _reading(item: Item) -> Iterator[None]:
+    """Raise :class:`_UnreadableError` for any error in reading an item's file."""
+    try:
+        yield
+    except (OSError, ValueError, MemoryError) as error:
+        raise _UnreadableError(item, why(error)) from error
 
 
-def _mixed(samples: Iterator[Sample], size: int, draw: random.Random) -> Iterator[Sample]:
-    """Samples in random order: each is drawn from the ``size`` that come next."""
-    held = list(islice(samples, size))
-    for sample in samples:
-        place = draw.randrange(len(held))
-        yield held[place]
-        held[place] = sample
-    draw.shuffle(held)
-    yield from held
+def _write_shard(manifest: Manifest, items: Sequence[Item], path: Path, first: int) -> None:
+    """Write one tar file, whole or not at all; raises :class:`DataError` if the disk is full."""
+    # Pass an open file: webdataset takes some file names for URLs and commands.
+    with shardplan.replacing(path) as file, _webdataset().TarWriter(file, mtime=0) as tar:
+        for place, item in enumerate(items, start=first):
+            tar.write(_record(manifest, item, place))
+
+
+def _parts(items: Sequence[Item], shard_bytes: int) -> Iterator[list[Item]]:
+    part: list[Item] = []
+    size = 0
+    for item in items:
+        part.append(item)
+        size += tars.extent(item.path).size
+        if size >= shard_bytes:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _record(manifest: Manifest, item: Item, place: int) -> dict[str, object]:
+    facts = {
+        "key": item.key,
+        "label": item.label,
+        "target": manifest.target(item),
+        "group": item.group,
+        "start": item.start,
+        "end": item.end,
+    }
+    suffix = item.path.suffix.lower()
+    suffix = suffix[1:] if suffix in VIDEO_SUFFIXES else "video"  # ".json" would clash with the facts
+    with _reading(item), tars.stream(item.path) as file:
+        return {"__key__": f"{place:09d}", "json": facts, suffix: file.read()}

@@ -40,14 +40,6 @@ def index_of(data: Path) -> Path:
     return data if data.name == INDEX else data / INDEX
 
 
-def shards_of(folder: Path, split: str) -> tuple[Shard, ...]:
-    """The shards of a split in order. Raises :class:`DataError` where there is no index or no such split."""
-    splits = _splits(_index(folder), folder)
-    if split not in splits:
-        raise DataError(f"{folder} has no split {split!r}, only {' and '.join(splits)}.")
-    return splits[split]
-
-
 def listing(folder: Path, *, task: Task, targets: Sequence[str] | None = None) -> Listing:
     """Read what the shards in a folder hold: a row for each video, with the name, label and split it had before.
 
