@@ -57,7 +57,7 @@ def config(**changes: Any) -> TrainConfig:
     """A tiny training of three epochs of three steps, in two blocks; ``optim=dict(lr=1)`` changes single settings."""
     base = TrainConfig(
         model=ModelConfig(
-            frames=2, size=16, patch=8, width=16, depth=2, heads=2, classes=2, start="scratch", drop_path=0
+            frames=2, size=16, patch=8, width=16, depth=2, heads=2, classes=2, weight_init="scratch", drop_path=0
         ),
         clip=ClipConfig(frames=2, size=16, sampling="segments"),
         augment=AugmentConfig(),

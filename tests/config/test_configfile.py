@@ -61,7 +61,7 @@ CLIPS = st.builds(
 AUGMENTS = st.builds(
     AugmentConfig,
     jitter=st.tuples(st.floats(1, 2), st.floats(2, 1e9)),
-    inverse=st.booleans(),
+    inverse_jitter=st.booleans(),
     flip=st.booleans(),
     colour=SHARES,
     mixup=st.floats(0, 10**4),

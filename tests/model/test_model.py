@@ -161,7 +161,7 @@ def test_a_model_starts_as_the_paper_says() -> None:
 
 def test_the_time_embedding_and_extra_linears_start_to_speak_when_nothing_was_learned_before() -> None:
     for scheme, extras in (("divided", 1), ("local_global", 1), ("axial", 2)):
-        model = TimeSformer(ModelConfig(scheme=scheme, start="scratch", depth=1, width=384, heads=6))
+        model = TimeSformer(ModelConfig(scheme=scheme, weight_init="scratch", depth=1, width=384, heads=6))
         weights = [value for name, value in model.named_parameters() if name.endswith("extra.weight")]
         assert len(weights) == extras and all(0.01 < value.std() < 0.1 for value in weights)
         assert model.embedding.time is not None and model.embedding.time.std() > 0.1

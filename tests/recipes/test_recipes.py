@@ -87,7 +87,7 @@ def test_clips_and_changes_are_those_of_the_released_training(name: str) -> None
     assert clip.sampling == ("segments" if rate is None else "dense")
     assert rate is None or (clip.rate, clip.fps) == (rate, 30)
     assert tuple(round(bound * size, 6) for bound in augment.jitter) == jitter
-    assert (augment.flip, augment.inverse, augment.crop) == (flip, rate is None, "jitter")
+    assert (augment.flip, augment.inverse_jitter, augment.crop) == (flip, rate is None, "jitter")
     assert (clip.mean, clip.std, clip.channels) == ((0.45,) * 3, (0.225,) * 3, "rgb")
     assert config.model == ModelConfig(frames=frames, size=size, classes=classes)
 
@@ -101,7 +101,7 @@ def test_the_solver_is_that_of_the_released_training(name: str) -> None:
     assert (optim.batch, optim.warmup, optim.clip_grad, optim.label_smoothing) == (64, 0, 0, 0)
     assert (optim.layer_decay, optim.ema, optim.class_weights, optim.repeats) == (1, 0, False, 1)
     assert (augment.colour, augment.rand_augment, augment.erase, augment.mixup, augment.cutmix) == (0,) * 5
-    assert (config.model.drop_path, config.model.start, config.engine.precision) == (0.1, "image", "fp32")
+    assert (config.model.drop_path, config.model.weight_init, config.engine.precision) == (0.1, "image", "fp32")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -20,7 +20,7 @@ def test_targets_ten_seconds_apart_in_a_billion_stay_apart(tmp_path: Path) -> No
     data = made_trainings.table(tmp_path / "videos")
     numbers = made_trainings.relabelled(data, {"dark": (DAWN,), "light": (DAWN + 10,)}, "regression")
     clips = TrainingClips(numbers, numbers.of("train"), made_trainings.config(task="regression"))
-    targets = loss.dense_targets(torch.stack(clips.targets), 1, loss.units(numbers))
+    targets = loss.dense_targets(torch.stack(clips.targets), 1, loss.target_stats(numbers))
     torch.testing.assert_close(targets.unique(), torch.tensor([-1.0, 1.0]))
 
 

@@ -67,7 +67,7 @@ def test_a_survey_passes_over_broken_videos_and_is_none_where_all_are(data: Mani
 
 def test_what_is_chosen_is_complete_said_and_survives_its_file(data: Manifest) -> None:
     found = choose.choose(data, gpu=False)
-    assert found.config.model.classes == 2 and found.config.model.start == "scratch"
+    assert found.config.model.classes == 2 and found.config.model.weight_init == "scratch"
     assert configfile.from_toml(configfile.to_toml(found.config)) == found.config
     assert found.reasons[0].text == "12 training clips, 2 classes"
     assert any("pixels scaled to the data's own mean" in reason.text for reason in found.reasons)
@@ -174,7 +174,7 @@ def test_trainings_of_more_clips_are_longer_and_no_epoch_is_too_short_to_validat
 def test_weights_to_start_from_bring_their_model_and_clip_settings(data: Manifest, tmp_path: Path) -> None:
     own = chosen(data).clip
     for start in ("image", "scratch"):
-        settings = made_trainings.config(clip={"mean": (0.1, 0.2, 0.3)}, model={"classes": 7, "start": start})
+        settings = made_trainings.config(clip={"mean": (0.1, 0.2, 0.3)}, model={"classes": 7, "weight_init": start})
         saved = Checkpoint(TimeSformer(settings.model), settings.clip)
         checkpoint.save(saved, tmp_path / "weights.safetensors")
         source = loading.read_source(tmp_path / "weights.safetensors")
@@ -199,7 +199,7 @@ def test_adapters_and_heads_learn_ten_times_faster_and_no_block_slower(
 
 def test_videos_shorter_than_a_clip_of_the_weights_are_seen_whole(data: Manifest, tmp_path: Path) -> None:
     for rate, sampling in ((20, "segments"), (4, "dense")):  # 2 frames at 30 a second span 1.3 and 0.3 s; videos 0.6 s
-        settings = made_trainings.config(clip={"sampling": "dense", "rate": rate}, model={"start": "image"})
+        settings = made_trainings.config(clip={"sampling": "dense", "rate": rate}, model={"weight_init": "image"})
         checkpoint.save(Checkpoint(TimeSformer(settings.model), settings.clip), tmp_path / "weights.safetensors")
         found = choose.choose(data, gpu=False, source=loading.read_source(tmp_path / "weights.safetensors"))
         assert found.config.clip == replace(settings.clip, sampling=sampling)

@@ -376,12 +376,12 @@ def test_a_loss_that_stays_at_chance_is_said_once_after_a_quarter_of_the_trainin
 
 def test_the_advice_leaves_out_what_is_so_already() -> None:
     small = made_trainings.config(optim={"epochs": 1})
-    large = made_trainings.config(model={"patch": 16, "start": "image"}, optim={"epochs": 1})
+    large = made_trainings.config(model={"patch": 16, "weight_init": "image"}, optim={"epochs": 1})
     first, second = (advice(epochs([0.7]), settings, (50, 50))[0] for settings in (small, large))
     assert first.endswith(
         ": --overfit 8 on this data, another --optim.lr (0.0017 or 0.015), --init with pretrained weights."
     )
-    assert "a --model.patch below 16, --model.start scratch, --init" in second
+    assert "a --model.patch below 16, --model.weight-init scratch, --init" in second
 
 
 def test_chance_follows_the_shares_of_the_classes_unless_they_are_weighed_alike() -> None:

@@ -49,7 +49,7 @@ def difference(ours: torch.Tensor, image: Image.Image) -> np.ndarray:
     st.builds(
         AugmentConfig,
         crop=st.sampled_from(["jitter", "resized"]),
-        inverse=st.booleans(),
+        inverse_jitter=st.booleans(),
         colour=st.sampled_from([0.0, 1.0]),
         rand_augment=st.integers(0, 2),
         magnitude=st.integers(0, 30),
@@ -101,7 +101,7 @@ def test_inverse_jitter_is_uniform_in_the_share_of_the_frame() -> None:
         return sum(augment.jitter_box((224, 224), 224, config, generator)[2] for _ in range(2000)) / 2000
 
     uniform = AugmentConfig(jitter=(1.0, 2.0))
-    assert mean_side(replace(uniform, inverse=True)) == pytest.approx(168, abs=2.5)  # the middle of 112 and 224
+    assert mean_side(replace(uniform, inverse_jitter=True)) == pytest.approx(168, abs=2.5)  # the middle of 112 and 224
     assert mean_side(uniform) == pytest.approx(224 * np.log(2), abs=2.5)
 
 

@@ -81,8 +81,8 @@ def test_the_cards_program_gives_our_answers_in_transformers(kind: str, task: An
     frames[:, 8:, :, 2] //= 3
     video = tmp_path / "video.mp4"
     made_videos.encode(video, frames, np.arange(40) / 12.5, fps=12.5)
-    units = ((9.0, 0.5), (1.0, 2.0), (0.0, 1.0), (3.0, 3.0), (5.0, 1.5)) if task == "regression" else ()
-    made = Checkpoint(random_model(), CLIPS[kind], ("a", "b", "c", "d", "e"), task, units=units)
+    target_stats = ((9.0, 0.5), (1.0, 2.0), (0.0, 1.0), (3.0, 3.0), (5.0, 1.5)) if task == "regression" else ()
+    made = Checkpoint(random_model(), CLIPS[kind], ("a", "b", "c", "d", "e"), task, target_stats=target_stats)
     HubCheckpoint(made).save_pretrained(tmp_path / "folder")
     text = (tmp_path / "folder" / "README.md").read_text(encoding="utf-8")
     program = text.split("```python\n")[-1].split("```")[0]
@@ -95,7 +95,7 @@ def test_the_cards_program_gives_our_answers_in_transformers(kind: str, task: An
     expected = Predictor(made, device="cpu", crops=1)(video)
     assert known["numbers"] == sampling.views(40, 12.5, made.clip)[0].tolist()
     # its decoder rounds colours otherwise than ours: by a grey level or two
-    assert known["scores"].tolist() == pytest.approx(list(expected.scores), abs=4e-3 * (1 if not units else 3))
+    assert known["scores"].tolist() == pytest.approx(list(expected.scores), abs=4e-3 * (1 if not target_stats else 3))
     assert set(printed.getvalue().split()[::2]) == set(made.labels)
     if kind == "bgr":
         swapped = Predictor(replace(made, clip=replace(made.clip, channels="rgb")), device="cpu", crops=1)(video)

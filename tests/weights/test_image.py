@@ -175,7 +175,7 @@ def test_mmaction2s_image_file_starts_a_divided_model(tmp_path: Path) -> None:
 
 def test_starting_from_scratch_draws_the_time_parts_and_reports_them(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    started = start(saved(vit(), tmp_path / "vit.pth"), replace(SMALL, start="scratch"))
+    started = start(saved(vit(), tmp_path / "vit.pth"), replace(SMALL, weight_init="scratch"))
     assert started.report is not None
     assert started.report.zero == ()
     assert "embedding.time" in started.report.fresh

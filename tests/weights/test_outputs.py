@@ -115,11 +115,11 @@ def test_rows_of_a_regression_take_their_units_with_them(tmp_path: Path) -> None
     old = ((10.0, 2.0), (100.0, 20.0))
     model = random_model(replace(SMALL, classes=2))
     path = tmp_path / "w.safetensors"
-    save(Checkpoint(model, ClipConfig(frames=4, size=32), ("x", "y"), "regression", units=old), path)
+    save(Checkpoint(model, ClipConfig(frames=4, size=32), ("x", "y"), "regression", target_stats=old), path)
     new = ((0.0, 1.0), (90.0, 10.0), (5.0, 3.0))
     started = start(path, replace(SMALL, classes=3), outputs=Outputs(("z", "y", "x"), "regression", new))
-    assert started.units == (new[0], old[1], old[0])
-    session.loss.change_units(started.model.head, started.units, new)
+    assert started.target_stats == (new[0], old[1], old[0])
+    session.loss.rescale_head(started.model.head, started.target_stats, new)
     clips = torch.randn(2, 4, 3, 32, 32)
     with torch.no_grad():
         before, after = model(clips).double(), started.model(clips).double()
@@ -162,7 +162,7 @@ def test_learning_by_heart_starts_from_the_same_rows(data: Manifest, tmp_path: P
 
 
 def test_a_training_starts_from_the_model_that_its_key_names(data: Manifest, tmp_path: Path) -> None:
-    settings = made_trainings.config(model={"start": "image", "heads": 2}, optim={"epochs": 1})
+    settings = made_trainings.config(model={"weight_init": "image", "heads": 2}, optim={"epochs": 1})
     both = {name: vit(replace(settings.model, scheme="space")) for name in ("student", "teacher")}
     both["student"] = {name: value + 1 for name, value in both["student"].items()}
     torch.save(both, tmp_path / "dino.pth")

@@ -25,7 +25,7 @@ def test_a_written_folder_gives_the_same_logits_in_transformers_and_comes_back_b
     model = random_model(replace(SMALL, scheme=scheme, heads=4, drop_path=0.2))
     clip = ClipConfig(frames=6, size=48, rate=7, fps=24.0, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), channels="bgr")
     written = Checkpoint(
-        model, clip, labels=("LABEL_0", "b", "c", "d", "é"), task="regression", units=((9.0, 0.5),) * 5
+        model, clip, labels=("LABEL_0", "b", "c", "d", "é"), task="regression", target_stats=((9.0, 0.5),) * 5
     )
     notes = write(written, tmp_path, to="huggingface")
     reference = TimesformerForVideoClassification.from_pretrained(tmp_path).eval()

@@ -20,6 +20,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from timesformer.config.checks import ConfigError, shown, wanted
+from timesformer.config.renamed import current
 from timesformer.config.training import TrainConfig
 
 T = TypeVar("T")
@@ -108,6 +109,10 @@ def _literal(value: object, name: str) -> str:
 def _decode(kind: type[T], table: Mapping[str, object], section: str) -> T:
     """A config from a parsed table, every value checked against its field's annotation."""
     hints = get_type_hints(kind)
+    try:
+        table = current(kind, table)
+    except ConfigError as error:
+        raise ConfigError(f"{section}{error}") from error
     for name in table:
         if name not in hints:
             raise ConfigError(f"{section}{name} is unknown; {_suggestion(section, name)}")

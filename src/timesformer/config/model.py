@@ -39,9 +39,9 @@ class ModelConfig:
     """Order of the divided steps (paper, section 4.7); other schemes have one order."""
     class_in_time: bool = False
     """Let patches attend to the class token in the time step too (equation 11); published weights leave it out."""
-    start: Literal["image", "scratch"] = "image"
-    """Start of the weights. "image": time embedding and extra linears at zero, all else at 0.02, right when the space
-    weights come from an image model. "scratch": sine waves and Xavier's rule; from nothing, zeros never learn order."""
+    weight_init: Literal["image", "scratch"] = "image"
+    """Initial weights. "image": std 0.02, and zeros for time embedding and temporal projections, so that image weights
+    work from the first step. "scratch": Xavier's rule and sine-wave embeddings, for training without weights."""
     resize: Literal["nearest", "smooth"] = "nearest"
     """How embeddings follow another grid or frame count: nearest as published weights were run, or smooth curves."""
 

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from timesformer.config.checks import ConfigError
+from timesformer.config.renamed import FLAGS
 from timesformer.config.training import TrainConfig
 
 TOGETHER = {
@@ -128,6 +129,8 @@ def understood(name: str) -> tuple[str, ...]:
     plain = name.replace("-", "_")
     if plain in known():
         return (plain,)
+    if plain in FLAGS:
+        return (FLAGS[plain],)
     if plain in TOGETHER:
         return TOGETHER[plain]
     if own := tuple(each for each in known() if each.rpartition(".")[2] == plain):

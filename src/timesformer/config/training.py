@@ -25,8 +25,8 @@ class AugmentConfig:
     """"jitter": short side drawn from a range, then a random crop. "resized": random area and aspect."""
     jitter: tuple[float, float] = (256 / 224, 320 / 224)
     """Range of the short side as multiples of the crop size."""
-    inverse: bool = False
-    """Draw the jitter uniformly in 1 / size, as the official Something-Something-V2 training does."""
+    inverse_jitter: bool = False
+    """Draw the short side uniformly in 1 / side, as the official Something-Something-V2 training does."""
     flip: bool = True
     """Mirror half of the clips left to right; never right where side or direction is the label."""
     colour: float = 0.0

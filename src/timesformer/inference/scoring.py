@@ -18,7 +18,7 @@ from timesformer.machine import Precision, autocast_type, pick_device
 from timesformer.tasks import metrics
 from timesformer.tasks.metrics import Fusion
 from timesformer.video.sampling import Placement
-from timesformer.weights.metadata import Units
+from timesformer.weights.metadata import TargetStats
 
 __all__ = ["InterruptedScoringError", "Scores", "Scoring", "forward", "pick_device", "score_videos"]
 
@@ -107,14 +107,14 @@ def score_videos(
     scoring: Scoring,
     *,
     task: Task = "classes",
-    units: Units = (),
+    target_stats: TargetStats = (),
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scores:
     """Score every video on the device of the model, which is in evaluation mode meanwhile.
 
-    Classes get the softmax of the logits, several labels the sigmoid, numbers are put in their ``units``; each averaged
-    over the views. A video is read and scored in portions, so that its length takes no memory. Where the system ends a
-    worker process, fewer go on with the videos that are left, and ``notes`` say so.
+    Classes get the softmax of the logits, several labels the sigmoid; numbers are scaled back by ``target_stats``. Each
+    is averaged over the views. A video is read and scored in portions, so that its length takes no memory. Where the
+    system ends a worker process, fewer go on with the videos that are left, and ``notes`` say so.
 
     ``progress`` is told, in this process and whenever some of its videos are done, how many are; it must not talk to
     other processes, which have other numbers of videos. Where ``torch.distributed`` is initialised, all processes must
@@ -127,7 +127,7 @@ def score_videos(
     training = model.training
     model.eval()
     try:
-        _score(model, items, range(rank, len(items), processes), clip, scoring, found, progress, (task, units))
+        _score(model, items, range(rank, len(items), processes), clip, scoring, found, progress, (task, target_stats))
     except Exception as error:
         if processes == 1:
             raise
@@ -147,7 +147,7 @@ def _score(
     scoring: Scoring,
     found: _Found,
     progress: Callable[[int], None],
-    meaning: tuple[Task, Units],
+    meaning: tuple[Task, TargetStats],
 ) -> None:
     """Score this process's share of the items."""
     seen = Seen(clip, scoring.clips, scoring.crops, scoring.placement, scoring.batch)
@@ -170,16 +170,16 @@ def _take(
     scoring: Scoring,
     found: _Found,
     logits: dict[int, list[Tensor]],
-    meaning: tuple[Task, Units],
+    meaning: tuple[Task, TargetStats],
 ) -> None:
     """Add what a part holds to what was found; ``logits`` are those of videos that have not ended."""
-    task, units = meaning
+    task, target_stats = meaning
     if part.numbers:
         new = forward(model, part.views, batch=scoring.batch, precision=scoring.precision)
         for number, some in zip(part.numbers, new.split(list(part.counts)), strict=True):
             logits.setdefault(number, []).append(some)
     for number in part.ended:
-        fused = metrics.fuse(torch.cat(logits.pop(number))[None], task, scoring.fusion, units)
+        fused = metrics.fuse(torch.cat(logits.pop(number))[None], task, scoring.fusion, target_stats)
         found.rows[number] = fused[0].numpy()
     for number, reason in part.failed.items():
         logits.pop(number, None)

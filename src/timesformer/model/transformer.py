@@ -72,7 +72,7 @@ class TimeSformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.head = nn.Linear(config.width, config.classes)
-        if config.start == "image":
+        if config.weight_init == "image":
             start.like_image_model(self)
         else:
             start.from_scratch(self, self.head)

@@ -18,7 +18,7 @@ VIT_BASE = ModelConfig()
 """ViT-B/16, the paper's TimeSformer: 8 frames of 224 px, divided attention."""
 VIT_LARGE = ModelConfig(width=1024, depth=24, heads=16)
 """ViT-L/16."""
-LAPTOP = ModelConfig(size=128, width=192, depth=6, heads=3, drop_path=0.0, start="scratch")
+LAPTOP = ModelConfig(size=128, width=192, depth=6, heads=3, drop_path=0.0, weight_init="scratch")
 """Small enough to learn from nothing without a GPU; its 8 x 8 grid suits every scheme."""
 
 OFFICIAL_OPTIM = OptimConfig(
@@ -91,7 +91,9 @@ def _paper(
         model=model,
         clip=ClipConfig(frames=model.frames, size=side, rate=rate, sampling="segments" if segments else "dense"),
         augment=AugmentConfig(
-            jitter=(1.0, 512 / 448) if side == 448 else (256 / 224, 320 / 224), inverse=segments, flip=not segments
+            jitter=(1.0, 512 / 448) if side == 448 else (256 / 224, 320 / 224),
+            inverse_jitter=segments,
+            flip=not segments,
         ),
         optim=OFFICIAL_OPTIM,
         engine=OFFICIAL_ENGINE,

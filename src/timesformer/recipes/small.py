@@ -8,7 +8,7 @@ from timesformer.recipes.recipe import Recipe
 
 _SMALL_OPTIM = OptimConfig(lr=5e-4, warmup=2.0, epochs=25, batch=16, clip_grad=1.0, label_smoothing=0.1, repeats=2)
 SMALL_CPU = TrainConfig(
-    model=ModelConfig(size=48, patch=8, width=128, depth=4, heads=4, drop_path=0.0, start="scratch"),
+    model=ModelConfig(size=48, patch=8, width=128, depth=4, heads=4, drop_path=0.0, weight_init="scratch"),
     clip=ClipConfig(size=48, sampling="segments"),
     augment=AugmentConfig(jitter=(1.0, 1.18), colour=0.2),
     optim=_SMALL_OPTIM,

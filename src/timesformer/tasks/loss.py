@@ -6,41 +6,41 @@ from torch.nn import functional as F
 
 from timesformer.config.training import OptimConfig, Task
 from timesformer.data.manifest import Manifest
-from timesformer.weights.metadata import Units
+from timesformer.weights.metadata import TargetStats
 
 
-def dense_targets(targets: Tensor, classes: int, units: Units = ()) -> Tensor:
+def dense_targets(targets: Tensor, classes: int, target_stats: TargetStats = ()) -> Tensor:
     """Targets as floats (b, outputs): class numbers become one-hot rows, a regression's numbers standard deviations.
 
     Numbers are centred in float64, in which seconds since 1970 still differ, and on the CPU, as not every device has
     it; the others stay on their device.
     """
-    if units:
-        mean, deviation = torch.tensor(units, dtype=torch.float64).T
+    if target_stats:
+        mean, deviation = torch.tensor(target_stats, dtype=torch.float64).T
         return ((targets.cpu().double() - mean) / deviation).float()
     return F.one_hot(targets, classes).float() if targets.ndim == 1 else targets.float()
 
 
-def units(manifest: Manifest) -> Units:
-    """Mean and spread of each number of a regression over its training videos; none for other tasks.
+def target_stats(manifest: Manifest) -> TargetStats:
+    """Mean and standard deviation of each number of a regression over its training videos; none for other tasks.
 
-    Numbers around 0 with a spread of 1 suit one learning rate whatever unit they are in, and count alike beside others.
+    Normalised numbers suit one learning rate whatever their unit, and weigh the same in the loss.
     """
     if manifest.task != "regression":
         return ()
     targets = torch.tensor([manifest.target(item) for item in manifest.of("train")], dtype=torch.float64)
-    spread = targets.std(dim=0, correction=0)
-    spread[spread == 0] = 1
-    return tuple(zip(targets.mean(dim=0).tolist(), spread.tolist(), strict=True))
+    std = targets.std(dim=0, correction=0)
+    std[std == 0] = 1
+    return tuple(zip(targets.mean(dim=0).tolist(), std.tolist(), strict=True))
 
 
 @torch.no_grad()
-def change_units(head: nn.Linear, old: Units, new: Units) -> None:
-    """Let a head that was taught numbers in ``old`` units answer the same in ``new`` ones; a new head stays."""
+def rescale_head(head: nn.Linear, old: TargetStats, new: TargetStats) -> None:
+    """Rescale a head of targets normalised by ``old``, so that it predicts the same by ``new``; a new head stays."""
     if old and new:
-        (before, wide), (mean, spread) = (torch.tensor(units, dtype=torch.float64).T for units in (old, new))
-        head.weight.mul_((wide / spread)[:, None])
-        head.bias.mul_(wide / spread).add_((before - mean) / spread)
+        (old_mean, old_std), (mean, std) = (torch.tensor(each, dtype=torch.float64).T for each in (old, new))
+        head.weight.mul_((old_std / std)[:, None])
+        head.bias.mul_(old_std / std).add_((old_mean - mean) / std)
 
 
 def class_weights(counts: tuple[int, ...]) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from timesformer.config.checks import choice
 from timesformer.config.training import Task
-from timesformer.weights.metadata import Units
+from timesformer.weights.metadata import TargetStats
 from timesformer.weights.report import WeightsError
 
 Fusion = Literal["scores", "logits"]
@@ -88,20 +88,20 @@ def activate(logits: Tensor, task: Task) -> Tensor:
     return logits.float().softmax(dim=-1) if task == "classes" else logits.float().sigmoid()
 
 
-def fuse(logits: Tensor, task: Task, fusion: Fusion, units: Units = ()) -> Tensor:
+def fuse(logits: Tensor, task: Task, fusion: Fusion, target_stats: TargetStats = ()) -> Tensor:
     """Scores of videos from the logits of their views, (n, views, classes) -> (n, classes).
 
     "scores" averages the views' scores (the paper). "logits" averages the logits and takes the score of that, which
-    ranks the classes as the released code's sum of logits does. ``units`` are the mean and spread of each number of a
-    regression whose model answers in spreads from the mean.
+    ranks the classes as the released code's sum of logits does. ``target_stats`` are the mean and standard
+    deviation of each number of a regression, whose model predicts normalised numbers.
     """
     choice("fusion", fusion, get_args(Fusion))
     logits_first = fusion == "logits"
     scores = activate(logits.float().mean(dim=1), task) if logits_first else activate(logits, task).mean(dim=1)
-    if not units:
+    if not target_stats:
         return scores
-    mean, spread = torch.tensor(units, dtype=torch.float64).T
-    return scores.double() * spread + mean  # float64: float32 would round large numbers to its own steps
+    mean, std = torch.tensor(target_stats, dtype=torch.float64).T
+    return scores.double() * std + mean  # float64: float32 would round large numbers to its own steps
 
 
 def classification(scores: Tensor, targets: Tensor) -> Classification:

@@ -55,14 +55,14 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
         raise ConfigError(f"clips is {clips}; it must be at least 1.")
     display = display or Display()
     items, inputs, findings = _read(manifest, config, clips)
-    units = loss.units(manifest)
+    target_stats = loss.target_stats(manifest)
     kind = torch.float64 if manifest.task == "regression" else None
     targets = torch.tensor([manifest.target(item) for item in items], dtype=kind)
-    targets = loss.dense_targets(targets, config.model.classes, units)
+    targets = loss.dense_targets(targets, config.model.classes, target_stats)
     findings += _suspicious(items, inputs)
     with display:
         display.begin("learning by heart", STEPS)
-        check = _Check(config, inputs, targets, display, Outputs(manifest.labels, manifest.task, units))
+        check = _Check(config, inputs, targets, display, Outputs(manifest.labels, manifest.task, target_stats))
         check.run()
     right = check.right()
     findings = (_verdict(check, right, items), *findings)
@@ -89,7 +89,7 @@ class _Check:
         for text in started.report.brief() if started and started.report else ():
             display.say(f"- {config.init}: {text}")
         if started:
-            loss.change_units(self.model.head, started.units, outputs.units)
+            loss.rescale_head(self.model.head, started.target_stats, outputs.target_stats)
         optimiser.freeze(self.model, config.freeze, blocks=config.frozen_blocks)
         adapters.add(self.model, config.lora, started.report.lacking if started and started.report else ())
         self.model.to(self.device)
@@ -211,7 +211,7 @@ def _verdict(check: _Check, right: Tensor, items: Sequence[Item]) -> str:
     if check.config.task == "classes" and last > 0.9 * chance:
         return (
             f"{how}: the loss never left chance level ({chance:.3f}). Try another --optim.lr (a third, or three "
-            "times), --model.start scratch without --init, or a smaller --model.patch."
+            "times), --model.weight-init scratch without --init, or a smaller --model.patch."
         )
     return (
         f"{how}, and others are still wrong: {some(wrong)}. Look whether their labels are right; else try a higher "

@@ -41,7 +41,9 @@ def keep(session: Session, model: TimeSformer, path: Path) -> None:
         about += f", fold {session.manifest.fold}"
     if config.init:
         about += f", started from {config.init}"
-    whole = Checkpoint(model, config.clip, session.manifest.labels, config.task, about, units=session.units)
+    whole = Checkpoint(
+        model, config.clip, session.manifest.labels, config.task, about, target_stats=session.target_stats
+    )
     guard(session)
     session.world.let_first(lambda: checkpoint.save(whole, path))
 

@@ -26,7 +26,7 @@ from timesformer.training.stopping import Stopped
 from timesformer.video import augment
 from timesformer.weights import loading
 from timesformer.weights.fit.outputs import Outputs
-from timesformer.weights.metadata import Units
+from timesformer.weights.metadata import TargetStats
 from timesformer.weights.runs import learned
 
 
@@ -55,7 +55,7 @@ class Session:
     """Loss weight of each class."""
     lacking: Sequence[str]
     """Tensors that the weights to start from did not have."""
-    units: Units
+    target_stats: TargetStats
     """Mean and spread of each number of a regression."""
     kept: Kept
     """What of the state is on the disk."""
@@ -80,8 +80,8 @@ def _build(
     manifest: Manifest, config: TrainConfig, *, world: World, run: RunFolder, display: Display, saved: Saved | None
 ) -> Session:
     """The model with its start, the optimiser, and everything else that stays."""
-    units = loss.units(manifest)
-    outputs = Outputs(manifest.labels, manifest.task, units)
+    target_stats = loss.target_stats(manifest)
+    outputs = Outputs(manifest.labels, manifest.task, target_stats)
     given = bool(config.init) and not saved
     started = loading.start(config.init, config.model, outputs=outputs, key=config.key) if given else None
     model = started.model if started else TimeSformer(config.model)
@@ -91,7 +91,7 @@ def _build(
         for text in started.report.brief():
             display.say(f"- {config.init}: {text}")
     if started:
-        loss.change_units(model.head, started.units, units)
+        loss.rescale_head(model.head, started.target_stats, target_stats)
     model.checkpointing = config.engine.checkpointing
     optimiser.freeze(model, config.freeze, blocks=config.frozen_blocks)
     if config.lora:
@@ -116,7 +116,7 @@ def _build(
         scaler=arithmetic.scaler(world.device, config.engine.precision),
         weights=loss.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
         lacking=lacking,
-        units=units,
+        target_stats=target_stats,
         kept=Kept(saved.state.done if saved else None),
     )
 
@@ -173,8 +173,8 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
     config, device = session.config, session.world.device
     generator = torch.Generator().manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank, 1))
     torch.manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank))
-    given = batch.targets if session.units else batch.targets.to(device, non_blocking=True)
-    targets = loss.dense_targets(given, config.model.classes, session.units).to(device)
+    given = batch.targets if session.target_stats else batch.targets.to(device, non_blocking=True)
+    targets = loss.dense_targets(given, config.model.classes, session.target_stats).to(device)
     clips = batch.clips.to(device, non_blocking=True)
     clips, targets = augment.mix(clips, targets, config.augment, generator=generator)
     session.optimizer.zero_grad(set_to_none=True)
@@ -233,7 +233,13 @@ def validate(
     )
     try:
         scores = score_videos(
-            model, session.validation, config.clip, scoring, task=config.task, units=session.units, progress=progress
+            model,
+            session.validation,
+            config.clip,
+            scoring,
+            task=config.task,
+            target_stats=session.target_stats,
+            progress=progress,
         )
     except InterruptedScoringError as error:
         if error.kind == Stopped.__name__:
@@ -245,8 +251,8 @@ def validate(
         raise not_a_number("the model's answer")
     numbers, failed = measures.measure(scores, session.manifest), dict(scores.failed)
     if isinstance(numbers, Regression):
-        spreads = [error / spread for error, (_, spread) in zip(numbers.mae, session.units, strict=True)]
-        return {"val_loss": sum(spreads) / len(spreads), "val_mae": numbers.mean_mae}, failed
+        deviations = [error / std for error, (_, std) in zip(numbers.mae, session.target_stats, strict=True)]
+        return {"val_loss": sum(deviations) / len(deviations), "val_mae": numbers.mean_mae}, failed
     if isinstance(numbers, Multilabel):
         return {"val_loss": numbers.loss, "val_map": numbers.mean_ap or 0.0}, failed
     return {

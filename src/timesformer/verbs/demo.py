@@ -75,7 +75,7 @@ class DemoResult:
 # changes nothing.
 CONFIG = TrainConfig(
     model=ModelConfig(
-        frames=8, size=32, patch=8, width=128, depth=2, heads=4, classes=8, drop_path=0.0, start="scratch"
+        frames=8, size=32, patch=8, width=128, depth=2, heads=4, classes=8, drop_path=0.0, weight_init="scratch"
     ),
     clip=ClipConfig(frames=8, size=32, sampling="segments"),
     augment=AugmentConfig(jitter=(1.0, 1.18), flip=False, colour=0.2),

@@ -77,7 +77,7 @@ def evaluate(
         checkpoint.clip,
         scoring,
         task=checkpoint.task,
-        units=checkpoint.units,
+        target_stats=checkpoint.target_stats,
         progress=progress,
     )
     if not bool(scores.scores.isfinite().all()):

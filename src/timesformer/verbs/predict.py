@@ -196,7 +196,7 @@ class Predictor:
 
     def _prediction(self, logits: Tensor, path: Path | None, notes: tuple[str, ...]) -> Prediction:
         task = self.checkpoint.task
-        scores = metrics.fuse(logits[None], task, self.scoring.fusion, self.checkpoint.units)[0]
+        scores = metrics.fuse(logits[None], task, self.scoring.fusion, self.checkpoint.target_stats)[0]
         if not bool(scores.isfinite().all()):
             raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
         return Prediction(path, self.labels, tuple(scores.tolist()), task, notes)

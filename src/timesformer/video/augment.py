@@ -91,7 +91,7 @@ def jitter_box(
     shape = sides(crop)
     axis = 1 if is_tall(size, shape) else 0  # where the frame has least room for the crop
     low, high = (bound * shape[axis] for bound in augment.jitter)
-    drawn = 1 / _uniform(1 / high, 1 / low, generator) if augment.inverse else _uniform(low, high, generator)
+    drawn = 1 / _uniform(1 / high, 1 / low, generator) if augment.inverse_jitter else _uniform(low, high, generator)
     tall, wide = (max(round(side * size[axis] / round(drawn)), 1) for side in shape)
     return _place(size, (tall, wide), generator)
 

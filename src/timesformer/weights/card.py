@@ -80,8 +80,8 @@ numbers = [min(first + offset, len(frames) - 1) for offset in offsets.tolist()]
     colours = "frames[number]" if clip.channels == "rgb" else "frames[number][:, :, ::-1].copy()"
     order = "" if clip.channels == "rgb" else "  # blue first, as in training"
     answer = ANSWERS[task]
-    if checkpoint.units:
-        means, deviations = ([unit[part] for unit in checkpoint.units] for part in (0, 1))
+    if checkpoint.target_stats:
+        means, deviations = ([pair[part] for pair in checkpoint.target_stats] for part in (0, 1))
         answer = f"scores = logits * torch.tensor({deviations}) + torch.tensor({means})"
     math_line = "" if clip.sampling == "segments" else "import math\n\n"
     return f"""\

@@ -20,7 +20,7 @@ from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import Task
 from timesformer.model.transformer import TimeSformer
 from timesformer.weights import metadata
-from timesformer.weights.metadata import Description, Units
+from timesformer.weights.metadata import Description, TargetStats
 from timesformer.weights.report import LoadReport, WeightsError
 
 KEY = "timesformer"
@@ -45,16 +45,16 @@ class Checkpoint:
     """Where the weights come from and their licence, in a sentence."""
     report: LoadReport | None = None
     """What became of every tensor, where the checkpoint was loaded."""
-    units: Units = ()
-    """For a regression, mean and spread of each number in training: the model answers in spreads from the mean, and
-    evaluation and prediction turn that into the numbers. Empty where the model answers with the numbers themselves."""
+    target_stats: TargetStats = ()
+    """For a regression, mean and standard deviation of each number over the training videos: the model predicts the
+    normalised number, and evaluation and prediction scale it back. Empty where the model predicts the number itself."""
 
     def __post_init__(self) -> None:
         check_labels(self.labels, self.model.config.classes)
-        if self.units and (self.task != "regression" or len(self.units) != self.model.config.classes):
+        if self.target_stats and (self.task != "regression" or len(self.target_stats) != self.model.config.classes):
             raise WeightsError(
-                f"{len(self.units)} units for {self.model.config.classes} outputs ({self.task}); only a regression has "
-                "them, a mean and a spread for each output."
+                f"target_stats has {len(self.target_stats)} entries for {self.model.config.classes} outputs "
+                f"({self.task}); only a regression has them: a mean and a standard deviation for each output."
             )
 
 
@@ -82,7 +82,7 @@ def describe(checkpoint: Checkpoint) -> Description:
         labels=checkpoint.labels,
         task=checkpoint.task,
         about=checkpoint.about,
-        units=checkpoint.units,
+        target_stats=checkpoint.target_stats,
     )
 
 
@@ -157,7 +157,7 @@ def read(path: str | Path) -> Checkpoint:
         task=description.task,
         about=description.about,
         report=LoadReport(source=str(path), layout="timesformer checkpoint", loaded=len(tensors)),
-        units=description.units,
+        target_stats=description.target_stats,
     )
 
 

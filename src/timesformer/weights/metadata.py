@@ -10,13 +10,14 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from timesformer.config import checks
 from timesformer.config.checks import ConfigError
 from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.renamed import current
 from timesformer.config.training import Task
 from timesformer.weights.report import WeightsError
 
 VERSION = 1
 T = TypeVar("T")
-Units = tuple[tuple[float, float], ...]
-"""Mean and spread of each number of a regression in training; the model answers in spreads from the mean."""
+TargetStats = tuple[tuple[float, float], ...]
+"""Mean and standard deviation of each number of a regression over the training videos, by which it is normalised."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Description:
     labels: tuple[str, ...] = ()
     task: Task = "classes"
     about: str = ""
-    units: Units = ()
+    target_stats: TargetStats = ()
 
 
 def to_json(description: Description) -> str:
@@ -79,6 +80,10 @@ def decode(kind: type[T], value: object, where: str) -> T:
     """A config dataclass from parsed JSON, every field checked against its annotation and by the dataclass itself."""
     if not isinstance(value, Mapping):
         raise WeightsError(f"{where} is {value!r:.60}; an object with the fields of {kind.__name__} is needed.")
+    try:
+        value = current(kind, value)
+    except ConfigError as error:
+        raise WeightsError(f"{where}: {error}") from error
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     unknown = sorted(set(map(str, value)) - set(names))

@@ -76,7 +76,7 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
         reasons.append(Reason(f"started from {source.name}: its clip settings"))
         reasons.append(Reason(f"learning rate {optim.lr:g}, {pace}", ("optim.lr", "optim.layer_decay")))
         clip = _whole_if_short(source.clip, seen, reasons, noun)
-        if seen and source.config.start == "scratch":  # such weights learned from pixels scaled to their own data
+        if seen and source.config.weight_init == "scratch":  # such weights learned from pixels scaled to their own data
             clip = _scaled(clip, seen, reasons)
     augment = replace(start.augment, flip=_may_flip(manifest, reasons))
     if manifest.task == "regression":

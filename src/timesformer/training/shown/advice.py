@@ -64,8 +64,8 @@ def _remedies(config: TrainConfig) -> list[str]:
         return remedies + ["more that learns (no --freeze)"] * (config.freeze != "none")
     if config.model.patch > 8:
         remedies.append(f"a --model.patch below {config.model.patch}")
-    if config.model.start != "scratch":
-        remedies.append("--model.start scratch")
+    if config.model.weight_init != "scratch":
+        remedies.append("--model.weight-init scratch")
     return [*remedies, "--init with pretrained weights"]
 
 

@@ -65,11 +65,11 @@ def fit(
     fitted, head, found = _head(fitted, source, config, wanted)
     model = checkpoint.build(config, fitted.tensors, source.name)
     given = len(fitted.tensors) - len(fitted.zero) - len(fitted.fresh) - len(fitted.copied) - len(source.zero)
-    outputs = Outputs(source.labels, source.task, source.units)
+    outputs = Outputs(source.labels, source.task, source.target_stats)
     if "head.weight" in fitted.fresh:
         outputs = Outputs()
     if wanted:
-        outputs = replace(wanted, units=heads.units(source.units, wanted.units, found))
+        outputs = replace(wanted, target_stats=heads.target_stats(source.target_stats, wanted.target_stats, found))
     clip = _clip(source, config)
     report = LoadReport(
         source=source.name,
@@ -90,7 +90,7 @@ def fit(
         task=outputs.task,
         about=source.about,
         report=report,
-        units=outputs.units,
+        target_stats=outputs.target_stats,
     )
 
 
@@ -163,7 +163,7 @@ def _spread(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
             tensors[target] = value
             if step is not main:
                 copied.append(f"{target} from {block}.steps.{main.name}.{part}")
-    if new.start == "image":
+    if new.weight_init == "image":
         for number in range(new.depth):
             for step in (step for step in steps if step is not main):
                 extra = f"blocks.{number}.steps.{step.name}.extra"
@@ -199,7 +199,7 @@ def _time(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) ->
     name = "embedding.time"
     before = fitted.tensors.get(name)
     if before is None:
-        if not new.has_time_embedding or old.has_time_embedding or new.start == "scratch":
+        if not new.has_time_embedding or old.has_time_embedding or new.weight_init == "scratch":
             return fitted
         started = {**fitted.tensors, name: torch.zeros(1, new.frames, new.width)}
         return replace(fitted, tensors=started, zero=(*fitted.zero, name))
@@ -217,7 +217,7 @@ def _time(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) ->
 def _random(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
     """Random values for time parts that should start from scratch."""
     timeless = old.scheme != new.scheme or new.has_time_embedding > old.has_time_embedding
-    if new.start != "scratch" or not timeless:
+    if new.weight_init != "scratch" or not timeless:
         return fitted
     drawn = TimeSformer(new).state_dict()
     time_parts = [name for name in drawn if ".extra." in name or name == "embedding.time"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from timesformer.config.training import Task
-from timesformer.weights.metadata import Units
+from timesformer.weights.metadata import TargetStats
 
 Rows = tuple[int | None, ...]
 """For each wanted output the row of the old head that is for the same, or None."""
@@ -23,7 +23,7 @@ class Outputs:
 
     labels: tuple[str, ...] = ()
     task: Task = "classes"
-    units: Units = ()
+    target_stats: TargetStats = ()
     """Mean and standard deviation of each number of a regression."""
 
 
@@ -83,8 +83,8 @@ def taken(old: Tensor, drawn: Tensor, found: Rows) -> Tensor:
     return torch.stack([new if row is None else old[row].to(new.dtype) for new, row in pairs])
 
 
-def units(have: Units, want: Units, found: Rows) -> Units:
-    """The units that each row of the changed head answers in: a kept one in its old ones."""
+def target_stats(have: TargetStats, want: TargetStats, found: Rows) -> TargetStats:
+    """Statistics by which each row of the changed head is normalised: a kept row keeps its own."""
     if not have or not want:
         return want
     return tuple(new if row is None else have[row] for new, row in zip(want, found, strict=True))

@@ -16,7 +16,7 @@ from timesformer.weights.formats import contents, convert, image, settings, sign
 from timesformer.weights.formats.convert import Layout
 from timesformer.weights.formats.files import Raw
 from timesformer.weights.formats.settings import Settings
-from timesformer.weights.metadata import Units
+from timesformer.weights.metadata import TargetStats
 from timesformer.weights.report import WeightsError
 
 TITLES: dict[Layout, str] = {
@@ -53,7 +53,7 @@ class Source:
     notes: tuple[str, ...] = ()
     states_heads: bool = True
     """Whether the weights state the number of heads, which no tensor's shape shows."""
-    units: Units = ()
+    target_stats: TargetStats = ()
 
 
 def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: int | None = None) -> Source:
@@ -105,7 +105,7 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
         labels=() if wrong_labels else stated.labels,
         task=stated.ours.task if stated.ours else "classes",
         about=stated.ours.about if stated.ours else "",
-        units=stated.ours.units if stated.ours else (),
+        target_stats=stated.ours.target_stats if stated.ours else (),
         image=is_image,
         extra=(*(own.get(name, name) for name in extra), *beside, *raw.dropped),
         zero=zero,
@@ -153,7 +153,7 @@ def _ours(raw: Raw) -> Source:
         labels=description.labels,
         task=description.task,
         about=description.about,
-        units=description.units,
+        target_stats=description.target_stats,
     )
 
 

@@ -108,12 +108,12 @@ def write_folder(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
         notes.append(
             "transformers feeds RGB; this model wants BGR: flip the channels of pixel_values before calling it"
         )
-    return (*notes, *_unit_notes(checkpoint))
+    return (*notes, *_regression_notes(checkpoint))
 
 
-def _unit_notes(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What to do with the answers of a regression that are spreads from a mean."""
-    pairs = ", ".join(f"x {spread:.6g} + {mean:.15g}" for mean, spread in checkpoint.units)
+def _regression_notes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """How to turn the normalised outputs of a regression into its numbers."""
+    pairs = ", ".join(f"x {std:.6g} + {mean:.15g}" for mean, std in checkpoint.target_stats)
     return (f"the logits become the predicted numbers by {pairs}",) if pairs else ()
 
 
@@ -180,7 +180,7 @@ def _write_official(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     content = {"epoch": 0, "model_state": state, "optimizer_state": {}, "cfg": _cfg(checkpoint)}
     with whole(path) as partial:
         torch.save(content, partial)
-    notes = _unit_notes(checkpoint)
+    notes = _regression_notes(checkpoint)
     if config.heads * 64 != config.width:
         return (f"the official layout doesn't say how many heads: build its model with {config.heads}", *notes)
     return notes
