@@ -9,8 +9,9 @@ import pytest
 
 from timesformer import machine
 from timesformer.config.checks import ConfigError
-from timesformer.data.made import motions
-from timesformer.data.made.motions import CLASSES, MOTIONS, PATHS, Floats, Pixels, draw_paths, generate
+from timesformer.data.made import motions, scenes
+from timesformer.data.made.motions import CLASSES, MOTIONS, PATHS, draw_paths, generate
+from timesformer.data.made.scenes import Floats, Pixels
 
 PAIRS = [("left", "right"), ("up", "down"), ("clockwise", "counter_clockwise"), ("grow", "shrink")]
 
@@ -22,7 +23,7 @@ def draw(label: str, *, size: int = 48, frames: int = 6, seed: int = 0) -> Pixel
 def paint(paths: Floats, *, seed: int, size: int = 64) -> Floats:
     """An object on a black background: (t, c, h, w)."""
     clip = np.zeros((paths.shape[1], 3, size, size), dtype=np.float32)
-    motions._paint_object(clip, np.random.default_rng(seed), paths=paths, ground=np.zeros(3))
+    scenes.paint_object(clip, np.random.default_rng(seed), paths=paths, ground=np.zeros(3))
     return clip
 
 
@@ -101,15 +102,15 @@ def test_a_frame_taken_at_random_has_the_same_geometry_whatever_moves() -> None:
         [[draw_paths(rng, moving, 16)[:, rng.integers(16)] for _ in range(2500)] for moving in range(4)]
     )
     quantiles = np.quantile(geometry, [0.05, 0.25, 0.5, 0.75, 0.95], axis=1)  # (quantile, moving, row)
-    spread = geometry.std(axis=(0, 1))
-    assert (np.ptp(quantiles, axis=1) / spread).max() < 0.2
+    deviation = geometry.std(axis=(0, 1))
+    assert (np.ptp(quantiles, axis=1) / deviation).max() < 0.2
     correlation = np.array([np.corrcoef(one.T) for one in geometry])
     assert np.abs(correlation - np.eye(4)).max() < 0.08
 
 
 def test_backgrounds_move_as_often_one_way_as_the_other_and_some_stand_still() -> None:
     rng = np.random.default_rng(0)
-    clips = [motions._background(rng, np.full(3, 0.5), frames=2, size=16) for _ in range(200)]
+    clips = [scenes.background(rng, np.full(3, 0.5), frames=2, size=16) for _ in range(200)]
     still = np.mean([np.allclose(first, last) for first, last in clips])
     assert 0.12 < still < 0.4
 
@@ -189,7 +190,7 @@ def test_other_settings_replace_the_clips_and_nothing_else(tmp_path: Path) -> No
 def test_several_processes_write_the_same_files_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_set(tmp_path / "one")
     monkeypatch.setattr(motions, "CLIPS_PER_PROCESS", 16)
-    monkeypatch.setattr(motions.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(machine, "cores", lambda: 2)
     assert small_set(tmp_path / "two") == list(range(1, 33))
     assert files(tmp_path / "one") == files(tmp_path / "two")
 

@@ -1,1 +1,1 @@
-"""Videos that are generated."""
+"""Generated videos: the scenes that are drawn, and the data set of motions made of them."""
