@@ -160,14 +160,16 @@ def test_a_full_disk_ends_prepare_with_whole_clips_and_it_goes_on(tmp_path: Path
         write_one(tmp_path / "data" / "val" / "ab"[number % 2] / f"{number}.mp4", frames=10 + 30 * number)
     table = load(tmp_path / "data")
     whole = prepare(table, tmp_path / "whole", processes=0)
-    sizes = {path.name: path.stat().st_size for path in (tmp_path / "whole").rglob("*.mp4")}
+    sizes = sorted(path.stat().st_size for path in (tmp_path / "whole").rglob("*.mp4"))
     with (
-        full_disk(sorted(sizes.values())[2]),
+        full_disk((sizes[2] + sizes[3]) // 2),
         pytest.raises(DataError, match="then run the same command again to go on"),
     ):
         prepare(table, tmp_path / "out", processes=0)
     left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != "prepare.json"]
-    assert all(path.stat().st_size == sizes[path.name] for path in left) and 0 < len(left) < 4
+    assert 0 < len(left) < 4
+    for path in left:  # an encoder may need some bytes more or less for the same frames
+        assert reader.count_decodable(path).frames == 10 + 30 * int(path.stem)
     again: Prepared = prepare(table, tmp_path / "out", processes=0)
     assert (again.made, again.kept) == (4 - len(left), len(left))
     assert [reader.info(i.path).frames for i in load(again.table).items] == [
