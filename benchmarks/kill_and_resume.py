@@ -129,7 +129,7 @@ def measure(bench: Bench, kills: int, folder: Path) -> dict[str, Any]:
         # Before the first save of a life also while it starts
         if bench.killed(run, saves, draw.uniform(0, startup if saves == 0 else 2 * step)):
             done += 1
-            writing += any(run.glob(".*.partial"))
+            writing += any(run.glob(".*.part"))
             print(f"killed {done} times", end="\r", flush=True)
         else:
             ends.append(difference(run, folder / "whole"))

@@ -151,6 +151,25 @@ def signalled(number: signal.Signals) -> Callable[[], None]:
     return lambda: os.kill(os.getpid(), number)
 
 
+class Obstacle:
+    """Something in the way of a file, so that it can't be written, until it is taken away."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.aside = path, path.with_name("aside")
+
+    def put(self) -> None:
+        """Put it there; what the file held is kept."""
+        if self.path.exists():
+            self.path.rename(self.aside)
+        self.path.mkdir()
+
+    def take(self) -> None:
+        """Take it away."""
+        self.path.rmdir()
+        if self.aside.exists():
+            self.aside.rename(self.path)
+
+
 def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:
     """A process of its own that runs a function of a module, forked from one that has imported torch and no more."""
     context = get_context("forkserver")

@@ -35,18 +35,6 @@ def test_a_containers_limit_counts_where_there_is_one(
     assert machine.memory() == min(limit or installed, installed)
 
 
-def test_a_file_that_cannot_be_synced_is_left_to_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("text")
-    with (tmp_path / "file").open("rb") as file:
-        machine.sync(file.fileno())
-
-        def refused(_: int) -> None:
-            raise PermissionError(13, "Permission denied")
-
-        monkeypatch.setattr(os, "fsync", refused)
-        machine.sync(file.fileno())
-
-
 def made_groups(folder: Path, own: str, files: dict[str, str]) -> None:
     (folder / "own").write_text(own)
     for name, text in files.items():

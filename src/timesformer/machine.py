@@ -1,4 +1,4 @@
-"""What this machine has and can do: cores, memory, devices, and the ways of writing that not every system knows.
+"""What this machine has: cores, memory, devices, and a folder for caches.
 
 The one place that asks. Linux, macOS and Windows answer through different functions, and some of them lack some.
 """
@@ -7,7 +7,6 @@ import math
 import os
 import sys
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 
 import torch
@@ -107,24 +106,6 @@ def cache_folder() -> Path | None:
             return Path.home() / "Library" / "Caches" / "timesformer"
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "timesformer"
     return None
-
-
-def sync(descriptor: int) -> None:
-    """Write a file's bytes through to the disk where the system can; Windows refuses it for files open for reading."""
-    with suppress(AttributeError, PermissionError):
-        os.fsync(descriptor)
-
-
-def unfinished(path: Path) -> Path:
-    """The name beside a file that it has while it is written; searches for videos pass over it.
-
-    It depends on the file's name alone. Names have at most 255 bytes, on some systems 143, so that of a long one is
-    short.
-    """
-    name = os.fsencode(path.name)
-    return path.with_name(
-        f".{path.name}.part" if len(name) <= 130 else f".{blake2b(name, digest_size=16).hexdigest()}.part"
-    )
 
 
 def _installed() -> int:

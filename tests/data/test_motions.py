@@ -167,7 +167,8 @@ def test_a_generation_that_was_cut_short_goes_on_where_it_stopped(tmp_path: Path
     small_set(tmp_path)
     whole = files(tmp_path)
     lost, kept = tmp_path / "train" / "up" / "up_00001.mp4", tmp_path / "val" / "up" / "up_00000.mp4"
-    lost.rename(machine.unfinished(lost))
+    (lost.parent / ".up_00001.mp4.abc.part").mkdir()
+    lost.rename(lost.parent / ".up_00001.mp4.abc.part" / "file.mp4")
     written = kept.stat().st_mtime_ns
     assert small_set(tmp_path) == [32]
     assert files(tmp_path) == whole

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
+from timesformer.atomic import WriteError
 from timesformer.pictures import charts, lettering
-from timesformer.weights.report import WeightsError
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -94,7 +94,7 @@ def test_a_chart_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
         raise OSError("no space left")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
-    with pytest.raises(WeightsError, match="could not be written"):
+    with pytest.raises(WriteError, match="could not be written"):
         charts.curves([], path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["curves.png"]

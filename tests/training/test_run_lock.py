@@ -116,25 +116,25 @@ def test_a_folder_that_is_removed_or_replaced_ends_the_training_at_the_next_save
 
 
 def test_savings_that_all_fail_end_the_training(data: Manifest, tmp_path: Path) -> None:
-    blocked = tmp_path / "run" / ".last.pt.partial"
-    watcher = Watcher({("step", 4): blocked.mkdir})
+    obstacle = made_trainings.Obstacle(tmp_path / "run" / "last.pt")
+    watcher = Watcher({("step", 4): obstacle.put})
     with pytest.raises(SaveError, match=r"could not be saved 3 times in a row, and the one after step 3 is kept"):
         train(data, made_trainings.config(optim={"epochs": 9}), tmp_path / "run", display=watcher)
-    assert len(watcher.losses) == 12 and sum("last.pt could not be written" in text for text in watcher.said) == 2
-    blocked.rmdir()
+    assert len(watcher.losses) == 12 and sum("last.pt is a folder" in text for text in watcher.said) == 2
+    obstacle.take()
     outcome = made_trainings.run(data, made_trainings.config(optim={"epochs": 9}), tmp_path / "run", resume=True)
     assert outcome.run.final.exists() and outcome.saved == "all"
 
 
 @pytest.mark.parametrize(("block", "saved"), [(0, "all"), (1, "nothing"), (5, "earlier")])
 def test_a_stopped_training_says_what_was_saved(data: Manifest, tmp_path: Path, block: int, saved: str) -> None:
-    blocked, stop = tmp_path / "run" / ".last.pt.partial", made_trainings.signalled(signal.SIGTERM)
+    obstacle, stop = made_trainings.Obstacle(tmp_path / "run" / "last.pt"), made_trainings.signalled(signal.SIGTERM)
 
     def both() -> None:
-        blocked.mkdir()
+        obstacle.put()
         stop()
 
-    moments = {("step", block): blocked.mkdir, ("step", 5): both if block == 5 else stop}
+    moments = {("step", block): obstacle.put, ("step", 5): both if block == 5 else stop}
     assert made_trainings.run(data, made_trainings.config(), tmp_path / "run", moments=moments).saved == saved
 
 

@@ -159,7 +159,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(result: DemoR
     with pytest.raises(KeyboardInterrupt):
         demo.run(out, small=True, display=Interrupting(after=steps))  # the first of the second model
     assert not (out / "report.html").exists()
-    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob("*.part"))
     assert demo.run(out, small=True, display=quiet()).divided == result.divided
     for scheme in demo.SCHEMES:
         files = (folder / scheme / "best.safetensors" for folder in (out, result.report.parent))

@@ -228,5 +228,5 @@ def test_a_report_says_every_change_and_folds_alike_blocks() -> None:
 
 def test_what_hinders_writing_is_told_from_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WeightsError, match="name a place where files can be made"):
+    with pytest.raises(WeightsError, match="choose a folder that you can write to"):
         save(tiny(), tmp_path / "file" / "model.safetensors")

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
+from timesformer import atomic
 from timesformer.config.checks import choice
 from timesformer.config.training import Task
 from timesformer.data.files import VIDEO_SUFFIXES
@@ -146,18 +146,13 @@ def load(
     )
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    """Write beside the target and rename, so a reader never sees half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        # Names of files may be bytes that are not UTF-8, which Python keeps in text by surrogateescape.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def _write_text(path: Path, text: str) -> None:
+    """Write a file whole; names of files may be bytes that are not UTF-8, which Python keeps by surrogateescape."""
+    with (
+        atomic.replacing(path, DataError) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        file.write(text)
 
 
 def _fields(item: Item, folder: Path) -> list[str]:
@@ -192,15 +187,9 @@ def write(manifest: Manifest, path: Path) -> None:
     columns = manifest.labels if manifest.task == "regression" else ("label",)
     lines = [["path", *columns, "split", "group", "start", "end"]]
     lines += [_fields(item, path.parent) for item in manifest.items]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if manifest.task != "regression":
-            _write_atomically(path.with_suffix(".classes.txt"), "".join(f"{name}\n" for name in manifest.labels))
-        _write_atomically(path, "".join(map(_line, lines)))
-    except OSError as error:
-        raise DataError(
-            f"{path} can't be written ({error.strerror or error}); name another file, or free space."
-        ) from error
+    if manifest.task != "regression":
+        _write_text(path.with_suffix(".classes.txt"), "".join(f"{name}\n" for name in manifest.labels))
+    _write_text(path, "".join(map(_line, lines)))
 
 
 def check_written(manifest: Manifest, path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from timesformer import atomic
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import Task
 from timesformer.data.files import is_run
@@ -19,7 +20,6 @@ from timesformer.machine import autocast_type
 from timesformer.pictures import charts
 from timesformer.plain import printable
 from timesformer.tasks.metrics import Classification, Multilabel, Regression
-from timesformer.weights.checkpoint import whole
 
 DIGITS = 6
 """Decimals of the scores in results.json."""
@@ -112,14 +112,14 @@ def free(folder: Path) -> Path:
 def write(evaluation: Evaluation, folder: Path) -> tuple[str, ...]:
     """Write results.json with the numbers and each video's scores, broken.csv and, for classes, confusion.png.
 
-    Returns their names. Each file appears whole or not at all; one of the same name is replaced. Raises WeightsError
+    Returns their names. Each file appears whole or not at all; one of the same name is replaced. Raises WriteError
     where a file can't be written.
     """
-    with whole(folder / NAME) as path:
+    with atomic.replacing(folder / NAME) as path:
         path.write_bytes(json_bytes(_results(evaluation)))
     # names that aren't UTF-8 are written as the bytes they are
     with (
-        whole(folder / "broken.csv") as path,
+        atomic.replacing(folder / "broken.csv") as path,
         path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         table = csv.writer(file)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from timesformer import atomic
 from timesformer.pictures import lettering
 from timesformer.plain import printable
-from timesformer.weights.checkpoint import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,8 +86,8 @@ def _drawing(path: Path, fonts: Sequence[str] = (lettering.DEFAULT,)) -> Iterato
     with matplotlib.rc_context(look):
         figure = Figure(dpi=110, layout="constrained")
         yield figure
-        with whole(path) as partial:
-            figure.savefig(partial, format="png")
+        with atomic.replacing(path) as temporary:
+            figure.savefig(temporary, format="png")
 
 
 def _named_matrix(figure: "Figure", counts: NDArray[np.int64], names: Sequence[str]) -> None:

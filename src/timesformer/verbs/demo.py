@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from timesformer import atomic
 from timesformer.config import configfile
 from timesformer.config.checks import in_pixels, require
 from timesformer.config.model import ClipConfig, ModelConfig, Scheme
@@ -31,7 +32,6 @@ from timesformer.verbs.evaluate import evaluate
 from timesformer.verbs.predict import Predictor
 from timesformer.video import reader
 from timesformer.weights import checkpoint
-from timesformer.weights.checkpoint import whole
 
 SCHEMES: tuple[Scheme, ...] = ("divided", "space")
 DIVIDED_AT_LEAST, SPACE_AT_MOST, SECONDS_AT_MOST = 0.95, 0.40, 360.0
@@ -119,7 +119,7 @@ def run(out: Path, *, small: bool = False, display: Display | None = None) -> De
     with _timed(out, "predicting one video"):
         _predict(out)
     page = _page(out)
-    with whole(out / "report.html") as path:
+    with atomic.replacing(out / "report.html") as path:
         path.write_text(report.render(page), encoding="utf-8")
     divided, space = (result.top1 for result in page.results)
     return DemoResult(out / "report.html", divided, space, page.targets)
@@ -138,7 +138,7 @@ def _claim(out: Path, plan: Plan) -> None:
         not out.exists() or not any(out.iterdir()),
         f"{out} is not empty and holds no demo; choose a new or empty folder (--out).",
     )
-    with whole(path) as partial:
+    with atomic.replacing(path) as partial:
         partial.write_text(settings, encoding="utf-8")
 
 
@@ -151,7 +151,7 @@ def _timed(out: Path, stage: str) -> Iterator[None]:
     finally:
         times = _times(out)
         times[stage] = times.get(stage, 0.0) + time.monotonic() - started
-        with whole(out / "times.json") as path:
+        with atomic.replacing(out / "times.json") as path:
             path.write_text(json.dumps(times), encoding="utf-8")
 
 
@@ -208,7 +208,7 @@ def _predict(out: Path) -> None:
         path = out / scheme / "prediction.json"
         if not path.exists():
             predictor = Predictor(RunFolder(out / scheme).best, clips=VIEWS, crops=1)
-            with whole(path) as partial:
+            with atomic.replacing(path) as partial:
                 partial.write_text(predict.to_json(predictor(video)), encoding="utf-8")
 
 

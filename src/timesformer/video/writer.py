@@ -1,4 +1,4 @@
-"""From frames to a video file: H.264 in MP4, whole or not there at all."""
+"""From frames to a video file: H.264 in MP4, written atomically."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from timesformer import machine
+from timesformer import atomic
 
 TICKS = 90_000
 """Time stamps a second: the usual frame rates divide it, and any other time is kept to 11 microseconds."""
@@ -23,26 +23,21 @@ def write(
 
     ``parts`` are tensors ``(n, 3, h, w)``, one after another, so that a long video never lies in memory; ``fps`` is
     the average rate, which the encoder plans with, and ``options`` are libx264's own (``preset``, ``crf``, ``g``).
-    The file has another name until it is whole (:func:`timesformer.machine.unfinished`). Raises ``ValueError`` where
-    frames and times don't match or a side is shorter than 2 pixels, and OSError where it can't be written to its end.
+    Raises ``ValueError`` where frames and times don't match or a side is shorter than 2 pixels, and
+    :class:`timesformer.atomic.WriteError` where the file can't be written to its end.
     """
-    target = machine.unfinished(path)
-    try:
-        # An open file has a name of any bytes, and says whether all was written, which FFmpeg does not at its end.
-        with target.open("wb") as file:
+    # An open file has a name of any bytes, and says whether all was written, which FFmpeg does not at its end.
+    with atomic.replacing(path) as temporary, temporary.open("wb") as file:
+        try:
             with av.open(file, "w", format="mp4") as container:
                 stream = container.add_stream(
                     "libx264", rate=Fraction(fps).limit_denominator(1001), options=dict(options)
                 )
                 _encode(container, stream, parts, ticks=_ticks(times))
-            file.flush()
-            machine.sync(file.fileno())
-        target.replace(path)
-    except BaseException as error:
-        target.unlink(missing_ok=True)
-        if isinstance(error, av.error.FFmpegError) and not isinstance(error, OSError):
+        except av.error.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
             raise ValueError(f"can't be encoded as H.264 ({error.strerror})") from error
-        raise
 
 
 def _encode(container: OutputContainer, stream: VideoStream, parts: Iterable[Tensor], *, ticks: Sequence[int]) -> None:

@@ -1,12 +1,8 @@
 """One safetensors file that describes itself: weights, with model, clip settings, labels and task as JSON beside."""
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from errno import EINVAL, ENAMETOOLONG
 from pathlib import Path
 
 import safetensors.torch
@@ -15,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from timesformer import machine
+from timesformer import atomic
 from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import Task
 from timesformer.model.transformer import TimeSformer
@@ -25,8 +21,6 @@ from timesformer.weights.report import LoadReport, WeightsError
 
 KEY = "timesformer"
 """Name of the entry in the file's metadata that holds the description."""
-LONGEST = 200
-"""Characters of a file's name that leave room for the ending of a partial one."""
 MOST_BLOCKS = 1000
 """Blocks of a model that is read; the deepest published vision transformers have fewer than a hundred."""
 
@@ -88,11 +82,14 @@ def describe(checkpoint: Checkpoint) -> Description:
 
 def write_tensors(tensors: Mapping[str, Tensor], path: str | Path, notes: Mapping[str, str]) -> None:
     """Write tensors and text notes as safetensors, whole or not at all; raises :class:`WeightsError` if it can't."""
-    with whole(Path(path)) as partial:
-        if _is_utf8(partial):
-            save_file(dict(tensors), partial, metadata=dict(notes))
-        else:
-            partial.write_bytes(safetensors.torch.save(dict(tensors), metadata=dict(notes)))
+    with atomic.replacing(Path(path), WeightsError) as temporary:
+        if not _is_utf8(temporary):
+            temporary.write_bytes(safetensors.torch.save(dict(tensors), metadata=dict(notes)))
+            return
+        try:
+            save_file(dict(tensors), temporary, metadata=dict(notes))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def _is_utf8(path: Path) -> bool:
@@ -101,41 +98,6 @@ def _is_utf8(path: Path) -> bool:
         return bool(str(path).encode())
     except UnicodeEncodeError:
         return False
-
-
-@contextmanager
-def whole(target: Path) -> Iterator[Path]:
-    """A path to write to, put in place of the target on leaving; raises :class:`WeightsError` if it can't.
-
-    It lies in a folder of its own beside the target, since safetensors makes a file of another name on its way. Both
-    have names that are short enough: the target's may be as long as the file system allows.
-    """
-    folder: Path | None = None
-    try:
-        if target.is_dir():
-            raise WeightsError(f"{target} is a folder; name the file to write, such as {target / 'model.safetensors'}.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        named = target.name if target.name.isascii() and len(target.name) < LONGEST else "long"
-        folder = Path(tempfile.mkdtemp(prefix=f".{named}.", suffix=".partial", dir=target.parent))
-        partial = folder / f"file{target.suffix if len(target.suffix) < 20 else ''}"
-        partial.touch()
-        rights = partial.stat().st_mode
-        yield partial
-        partial.chmod(rights)  # safetensors makes files that only their owner can read
-        with partial.open("r+b") as file:
-            machine.sync(file.fileno())
-        partial.replace(target)
-    except WeightsError:
-        raise
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        refused = isinstance(error, (FileExistsError, NotADirectoryError, PermissionError))
-        remedy = "name a place where files can be made." if refused else "is there room on the disk?"
-        if isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno in (ENAMETOOLONG, EINVAL)):
-            remedy = "choose another name."
-        raise WeightsError(f"{target} could not be written ({error}); {remedy}") from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def read(path: str | Path) -> Checkpoint:

@@ -14,6 +14,7 @@ from timesformer.video.views import stretch
 Trouble = Literal["", "broken", "damaged", "empty", "beyond"]
 FAILURES = (OSError, MemoryError, RuntimeError, ValueError)
 """What reading a file may end with, whatever the file holds and wherever it lies: the end of that file alone."""
+AGAIN = "Run the same command again afterwards: it goes on where it stopped."
 _AT_ONCE, _SIDE = 256, 64
 """Frames held while a time range is decoded, and their short side."""
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from timesformer import machine
+from timesformer import atomic
+from timesformer.atomic import WriteError
 from timesformer.config.checks import require
 from timesformer.data.batches.dataset import Broken
-from timesformer.data.care.inspection import FAILURES, why
+from timesformer.data.care.inspection import AGAIN, FAILURES, why
 from timesformer.data.care.portable import portable
 from timesformer.data.care.processes import Lost, each
 from timesformer.data.items import DataError, Item, some, stretched
@@ -105,8 +106,8 @@ def prepare(
             damaged += [Broken(key, damage)] if damage else []
             progress(len(works) - len(missing) + done, len(works))
     finally:
-        for work in missing:
-            machine.unfinished(work.target).unlink(missing_ok=True)
+        for folder in {work.target.parent for work in missing}:
+            atomic.clear(folder)
     _write_table(manifest, works, out / TABLE, failed)
     kept = len(works) - len(missing)
     return Prepared(out / TABLE, len(missing) - len(failed), kept, _by_key(failed), _by_key(damaged))
@@ -117,11 +118,10 @@ def _writing(path: Path) -> Iterator[None]:
     """Turn what can hinder writing into a :class:`DataError`: it is the same for all videos, so it ends the run."""
     try:
         yield
+    except WriteError as error:
+        raise DataError(f"{error} {AGAIN}") from error
     except OSError as error:
-        reason = error.strerror or error
-        raise DataError(
-            f"{path} can't be written ({reason}); repair that, then run the same command again to go on."
-        ) from error
+        raise DataError(f"{path} could not be written ({error.strerror or error}). {AGAIN}") from error
 
 
 def _plan(manifest: Manifest, out: Path) -> list[_Work]:
@@ -151,12 +151,11 @@ def _claim(out: Path, manifest: Manifest, settings: Settings) -> None:
                 f"{out} holds clips prepared as {marker.read_text('utf-8')}, not {text}; choose another folder, or the "
                 "same source and settings."
             )
-    elif out.exists() and any(path != machine.unfinished(marker) for path in out.iterdir()):
+    elif out.exists() and not all(map(atomic.is_partial, out.iterdir())):
         raise DataError(f"{out} is not empty and has no {MARKER}; choose a new or empty folder.")
     out.mkdir(parents=True, exist_ok=True)
-    unfinished = machine.unfinished(marker)
-    unfinished.write_text(text, "utf-8")
-    unfinished.replace(marker)
+    with atomic.replacing(marker) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def _make(work: _Work, *, settings: Settings) -> tuple[str, str]:

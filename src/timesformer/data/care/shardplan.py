@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from timesformer import machine
+from timesformer import atomic
+from timesformer.data.care.inspection import AGAIN
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.video.decoder import tars
@@ -37,7 +38,7 @@ def resume(out: Path, plan: str, unreadable: Mapping[str, str]) -> dict[str, str
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        names = {path.name for path in out.iterdir()} - {machine.unfinished(out / PLAN).name}
+        names = {path.name for path in out.iterdir() if not atomic.is_partial(path)}
         saved: dict[str, Any] = {}
         if PLAN in names:
             saved = json.loads((out / PLAN).read_text("utf-8"))
@@ -58,7 +59,8 @@ def resume(out: Path, plan: str, unreadable: Mapping[str, str]) -> dict[str, str
 
 def start(out: Path, plan: str, unreadable: Mapping[str, str], cut_off: Mapping[str, str]) -> None:
     """Remove the shards that were written while other videos were left out, and save the plan."""
-    for path in (*out.glob("*.tar"), *out.glob(".*.part")):
+    atomic.clear(out)
+    for path in out.glob("*.tar"):
         path.unlink()
     with replacing(out / PLAN) as file:
         file.write(json.dumps({"plan": plan, "left": unreadable, "torn": cut_off}).encode("utf-8"))
@@ -67,17 +69,5 @@ def start(out: Path, plan: str, unreadable: Mapping[str, str], cut_off: Mapping[
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that becomes ``path`` once it is written to its end; raises :class:`DataError`."""
-    unfinished = machine.unfinished(path)
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-            file.flush()
-            machine.sync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path} can't be written ({error.strerror or error}); make room, then run the same command again to go on."
-        ) from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+    with atomic.replacing(path, lambda text: DataError(f"{text} {AGAIN}")) as temporary, temporary.open("wb") as file:
+        yield file

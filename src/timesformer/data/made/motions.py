@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from timesformer import machine
+from timesformer import atomic, machine
 from timesformer.config.checks import require
 from timesformer.data.made import scenes
 from timesformer.data.made.scenes import Floats, Pixels
@@ -113,6 +113,7 @@ def generate(
     clips = _plan(folder, counts, seed)
     for parent in {path.parent for path in clips}:
         parent.mkdir(parents=True, exist_ok=True)
+        atomic.clear(parent)
     missing = {path: clip_seed for path, clip_seed in clips.items() if not path.exists()}
     draw = partial(_write, size=size, length=frames)
     for ready, _ in enumerate(_run(draw, missing), start=len(clips) - len(missing) + 1):
@@ -154,16 +155,16 @@ def _claim(folder: Path, settings: str) -> None:
         if marker.read_text() == settings:
             return
         for label in CLASSES:
-            for pattern in (f"*/{label}/{label}_*.mp4", f"*/{label}/.{label}_*.mp4.part"):
-                for path in folder.glob(pattern):
-                    path.unlink()
+            for path in folder.glob(f"*/{label}/{label}_*.mp4"):
+                path.unlink()
     else:
         require(
             not folder.exists() or not any(folder.iterdir()),
             f"{folder} is not empty and has no {MARKER}; choose a new or empty folder.",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text(settings)
+    with atomic.replacing(marker) as temporary:
+        temporary.write_text(settings, "utf-8")
 
 
 def _write(path: Path, seed: int, *, size: int, length: int) -> None:

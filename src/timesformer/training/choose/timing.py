@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from timesformer import machine
+from timesformer import atomic, machine
 
 
 def remembered(question: str, measure: Callable[[], bool]) -> bool:
@@ -28,11 +27,8 @@ def remembered(question: str, measure: Callable[[], bool]) -> bool:
         if isinstance(answer, bool):
             return answer
     answer = measure()
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{file.name}.{os.getpid()}.part")
-        partial.write_text(json.dumps({"about": about, "answer": answer}), "utf-8")
-        partial.replace(file)
+    with suppress(OSError), atomic.replacing(file) as temporary:
+        temporary.write_text(json.dumps({"about": about, "answer": answer}), "utf-8")
     return answer
 
 

@@ -4,15 +4,16 @@ import csv
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 
-from timesformer import machine
+from timesformer import atomic
+from timesformer.atomic import WriteError
 from timesformer.config import configfile
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import TrainConfig
@@ -30,26 +31,8 @@ Row = dict[str, float]
 """What was measured in one epoch."""
 
 
-class SaveError(OSError):
-    """Something could not be written; what was there before is untouched."""
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside the target to write to, put in its place on leaving; raises :class:`SaveError` if it can't."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        with partial.open("r+b") as file:
-            machine.sync(file.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise SaveError(
-            f"{path} could not be written ({error}); the previous one is kept. Is the disk full?"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+class SaveError(WriteError):
+    """Something of a run could not be written; what was there before is unchanged."""
 
 
 @dataclass
@@ -185,11 +168,16 @@ class RunFolder:
 
     def open(self, config: TrainConfig, *, data: Path) -> None:
         """Write the whole config into the folder, and remove what an earlier process left half written."""
-        for path in self.path.glob(".*.partial"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        atomic.clear(self.path)
         if not (self.last.exists() and self.config.exists()) or config.optim.epochs > self.begun().optim.epochs:
-            with replacing(self.config) as path:
+            with self._replacing(self.config) as path:
                 path.write_text(f"# data: {printable(str(data))}\n{configfile.to_toml(config)}", encoding="utf-8")
+
+    def _replacing(self, path: Path) -> AbstractContextManager[Path]:
+        """A temporary path that takes the place of a file of the run; raises :class:`SaveError`."""
+        if not self.path.is_dir():
+            raise SaveError(f"{path} could not be written: the folder of the run is gone; restore it, or start anew.")
+        return atomic.replacing(path, SaveError)
 
     def size(self) -> int:
         """Bytes of what the folder holds that a training replaces."""
@@ -198,7 +186,7 @@ class RunFolder:
 
     def save(self, saved: Saved) -> None:
         """Replace the saved state; the parts of the one before go with it."""
-        with replacing(self.last) as path:
+        with self._replacing(self.last) as path:
             parts = saved.parts.name if saved.parts else ""
             content = {"state": vars(saved.state), "weights": saved.weights, "optimizer": saved.optimizer}
             torch.save(content | {"parts": parts}, path)
@@ -225,7 +213,7 @@ class RunFolder:
 
         After the ``last`` epoch it is drawn in any case. Raises :class:`SaveError` and WeightsError.
         """
-        with replacing(self.metrics) as path:
+        with self._replacing(self.metrics) as path:
             path.write_text("".join(f"{json.dumps(row)}\n" for row in state.rows), encoding="utf-8")
         self.write_broken(state.found, state.damaged)
         if last or time.monotonic() - self._drawn > DRAWING:
@@ -234,7 +222,7 @@ class RunFolder:
 
     def write_learned(self, keys: Sequence[str]) -> None:
         """Write which videos teach the weights, so that no later evaluation takes them for new ones."""
-        with replacing(self.path / LEARNED) as path:
+        with self._replacing(self.path / LEARNED) as path:
             path.write_text(json.dumps(keys), encoding="utf-8")
 
     def write_broken(self, found: dict[str, str], damaged: dict[str, str]) -> None:
@@ -242,7 +230,7 @@ class RunFolder:
         if found or damaged:
             # names that aren't UTF-8 are written as the bytes they are
             with (
-                replacing(self.broken) as path,
+                self._replacing(self.broken) as path,
                 path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
             ):
                 writer = csv.writer(file)

@@ -8,9 +8,9 @@ where the folder can't be written nothing is lost but time.
 """
 
 import hashlib
-import itertools
 import json
 import os
+import shutil
 import threading
 import zlib
 from collections import OrderedDict
@@ -24,7 +24,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from timesformer import machine
+from timesformer import atomic, machine
 
 NO_TIME = -(2**63)
 HELD = 64 * 2**20
@@ -138,7 +138,6 @@ class _Held(Generic[Value]):
 
 _whole: _Held[Index] = _Held()
 _compact: _Held[bytes] = _Held()
-_numbers = itertools.count()
 
 
 def find(path: Path, stamp: Stamp) -> Index | None:
@@ -238,14 +237,9 @@ def _to_disk(path: Path, data: bytes) -> None:
     entry = _entry(path)
     if entry is None:
         return
-    partial = entry.with_name(f".{entry.name}.{os.getpid()}.{next(_numbers)}")
     with suppress(OSError):
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            partial.replace(entry)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic.replacing(entry) as temporary:
+            temporary.write_bytes(data)
         _prune(entry.parent)
 
 
@@ -254,4 +248,7 @@ def _prune(folder: Path) -> None:
     entries = list(folder.iterdir())
     if len(entries) > PER_FOLDER:
         for entry in sorted(entries, key=lambda each: each.stat().st_mtime)[: len(entries) // 2]:
-            entry.unlink(missing_ok=True)
+            if atomic.is_partial(entry):  # of a process that was killed
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)

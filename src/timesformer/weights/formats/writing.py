@@ -8,12 +8,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from timesformer import atomic
 from timesformer.config.checks import choice
 from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import Task
 from timesformer.weights import card, metadata
 from timesformer.weights import checkpoint as checkpoints
-from timesformer.weights.checkpoint import Checkpoint, describe, whole
+from timesformer.weights.checkpoint import Checkpoint, describe
 from timesformer.weights.formats import convert, settings
 from timesformer.weights.formats.convert import Layout
 from timesformer.weights.report import WeightsError
@@ -85,7 +86,10 @@ def _attention(config: ModelConfig) -> str:
 def _write_card(checkpoint: Checkpoint, path: Path) -> None:
     """A model card, unless there is one that somebody else wrote."""
     if not path.exists() or card.MARK in path.read_text(encoding="utf-8", errors="replace"):
-        path.write_text(f"{card.HEADER}{card.text(checkpoint, transformers=True)}\n{card.MARK}\n", encoding="utf-8")
+        with atomic.replacing(path, WeightsError) as temporary:
+            temporary.write_text(
+                f"{card.HEADER}{card.text(checkpoint, transformers=True)}\n{card.MARK}\n", encoding="utf-8"
+            )
 
 
 def write_folder(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
@@ -99,7 +103,8 @@ def write_folder(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
         ("config.json", _hugging_face_config(checkpoint)),
         ("preprocessor_config.json", _preprocessor(checkpoint.clip)),
     ):
-        (folder / name).write_text(metadata.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with atomic.replacing(folder / name, WeightsError) as temporary:
+            temporary.write_text(metadata.dumps(content, indent=2) + "\n", encoding="utf-8")
     clip = checkpoint.clip
     notes = [
         f"transformers' pipeline takes the video's first {clip.frames} frames; this model wants {card.sampling(clip)}"
@@ -178,8 +183,8 @@ def _write_official(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     _refuse(checkpoint, "official")
     state = OrderedDict((f"model.{name}", value) for name, value in _renamed(checkpoint, "official").items())
     content = {"epoch": 0, "model_state": state, "optimizer_state": {}, "cfg": _cfg(checkpoint)}
-    with whole(path) as partial:
-        torch.save(content, partial)
+    with atomic.replacing(path, WeightsError) as temporary:
+        torch.save(content, temporary)
     notes = _regression_notes(checkpoint)
     if config.heads * 64 != config.width:
         return (f"the official layout doesn't say how many heads: build its model with {config.heads}", *notes)
