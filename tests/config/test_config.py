@@ -17,7 +17,7 @@ from timesformer.data import manifest
 from timesformer.inference.scoring import Scoring
 from timesformer.model import cost
 from timesformer.model.transformer import TimeSformer
-from timesformer.tasks import metrics
+from timesformer.tasks.table import fuse
 from timesformer.video import sampling
 from timesformer.weights import loading
 from timesformer.weights.formats import writing
@@ -129,7 +129,7 @@ def test_functions_with_choices_refuse_others_too() -> None:
     clip, logits = ClipConfig(), torch.zeros(1, 1, 2)
     for wrong in (
         lambda: sampling.views(30, 30.0, clip, placement="center"),  # type: ignore[arg-type]
-        lambda: metrics.fuse(logits, "classes", "logit"),  # type: ignore[arg-type]
+        lambda: fuse(logits, "classes", "logit"),  # type: ignore[arg-type]
         lambda: cost.cost(ModelConfig(), precision="float32"),  # type: ignore[arg-type]
         lambda: manifest.load("nowhere", task="multi-label"),  # type: ignore[arg-type]
         lambda: manifest.load("nowhere", missing="skip"),  # type: ignore[arg-type]

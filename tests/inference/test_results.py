@@ -20,7 +20,7 @@ from timesformer.data import manifest as manifests
 from timesformer.data.items import DataError
 from timesformer.inference import results
 from timesformer.inference.scoring import Scoring
-from timesformer.tasks.metrics import Classification
+from timesformer.tasks.classes import Classification
 from timesformer.verbs.evaluate import NotWrittenError
 from timesformer.weights.checkpoint import save
 from timesformer.weights.zoo import PUBLISHED

@@ -12,7 +12,8 @@ from timesformer.config.checks import ConfigError
 from timesformer.config.model import ModelConfig
 from timesformer.config.training import OptimConfig
 from timesformer.model.transformer import TimeSformer
-from timesformer.tasks import loss
+from timesformer.tasks import table
+from timesformer.tasks.table import TABLE
 from timesformer.training import optimiser
 
 TINY = ModelConfig(frames=2, size=16, patch=8, width=16, depth=3, heads=2, classes=5)
@@ -21,7 +22,7 @@ CLASSES = torch.tensor([0, 1, 2, 3, 4, 1])
 
 
 def losses(targets: Tensor, optim: OptimConfig = OptimConfig(), weights: Tensor | None = None) -> Tensor:  # noqa: B008
-    return loss.losses(LOGITS, loss.dense_targets(targets, 5), "classes", optim, weights)
+    return TABLE["classes"].losses(LOGITS, table.dense(targets, 5), optim, weights)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
@@ -39,7 +40,7 @@ def test_mixed_targets_give_the_mixed_loss() -> None:
 
 
 def test_class_weights_are_torchs_weights_and_let_classes_count_alike() -> None:
-    weights = loss.class_weights((30, 10, 5, 5, 0))
+    weights = table.class_weights((30, 10, 5, 5, 0))
     torch.testing.assert_close(weights, torch.tensor([50 / 120, 50 / 40, 50 / 20, 50 / 20, 0.0]))
     totals = weights * torch.tensor([30, 10, 5, 5, 0])
     assert totals[:4].tolist() == pytest.approx([12.5] * 4) and float(totals.sum()) == 50
@@ -51,15 +52,15 @@ def test_several_labels_are_binary_cross_entropy_and_numbers_absolute_error() ->
     targets = torch.randint(2, (6, 5), generator=torch.Generator().manual_seed(1)).float()
     each = F.binary_cross_entropy_with_logits(LOGITS, targets, reduction="none")
     optim, weights = OptimConfig(), torch.tensor([1.0, 2.0, 0.0, 1.0, 1.0])
-    torch.testing.assert_close(loss.losses(LOGITS, targets, "multilabel", optim), each.mean(1))
-    torch.testing.assert_close(loss.losses(LOGITS, targets, "multilabel", optim, weights), (each * weights).mean(1))
+    torch.testing.assert_close(TABLE["multilabel"].losses(LOGITS, targets, optim), each.mean(1))
+    torch.testing.assert_close(TABLE["multilabel"].losses(LOGITS, targets, optim, weights), (each * weights).mean(1))
     numbers = torch.randn(6, 5, generator=torch.Generator().manual_seed(2)).double()
     expected = F.l1_loss(LOGITS, numbers.float(), reduction="none").mean(1)
-    torch.testing.assert_close(loss.losses(LOGITS, loss.dense_targets(numbers, 5), "regression", optim), expected)
+    torch.testing.assert_close(TABLE["regression"].losses(LOGITS, table.dense(numbers, 5), optim), expected)
 
 
 def test_half_precision_logits_lose_nothing_more() -> None:
-    halved = loss.losses(LOGITS.bfloat16(), F.one_hot(CLASSES, 5).float(), "classes", OptimConfig())
+    halved = TABLE["classes"].losses(LOGITS.bfloat16(), F.one_hot(CLASSES, 5).float(), OptimConfig())
     torch.testing.assert_close(halved, F.cross_entropy(LOGITS.bfloat16().float(), CLASSES, reduction="none"))
 
 

@@ -8,8 +8,9 @@ import torch
 from tests import made_trainings
 from timesformer.data.batches.dataset import TrainingClips
 from timesformer.inference.scoring import Scoring
-from timesformer.tasks import loss
-from timesformer.tasks.metrics import Regression, fuse
+from timesformer.tasks import table
+from timesformer.tasks.regression import Regression
+from timesformer.tasks.table import fuse
 from timesformer.verbs.evaluate import evaluate
 
 DAWN = 1.7e9
@@ -20,7 +21,7 @@ def test_targets_ten_seconds_apart_in_a_billion_stay_apart(tmp_path: Path) -> No
     data = made_trainings.table(tmp_path / "videos")
     numbers = made_trainings.relabelled(data, {"dark": (DAWN,), "light": (DAWN + 10,)}, "regression")
     clips = TrainingClips(numbers, numbers.of("train"), made_trainings.config(task="regression"))
-    targets = loss.dense_targets(torch.stack(clips.targets), 1, loss.target_stats(numbers))
+    targets = table.dense(torch.stack(clips.targets), 1, table.target_stats(numbers))
     torch.testing.assert_close(targets.unique(), torch.tensor([-1.0, 1.0]))
 
 

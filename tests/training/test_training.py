@@ -23,7 +23,7 @@ from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.inference.scoring import Scoring
 from timesformer.model.transformer import TimeSformer
-from timesformer.tasks.metrics import Regression
+from timesformer.tasks.regression import Regression
 from timesformer.training import optimiser, session
 from timesformer.training.loop import train
 from timesformer.training.outcome import Outcome

@@ -15,7 +15,9 @@ from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.inference.results import Evaluation, write
 from timesformer.inference.scoring import Scoring
-from timesformer.tasks.metrics import Classification, Multilabel, Regression
+from timesformer.tasks.classes import Classification
+from timesformer.tasks.multilabel import Multilabel
+from timesformer.tasks.regression import Regression
 from timesformer.verbs.evaluate import evaluate
 from timesformer.weights.checkpoint import Checkpoint
 

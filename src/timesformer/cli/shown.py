@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from timesformer.config.tasks import FACTS
 from timesformer.plain import printable
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def evaluation(console: "Console", result: "Evaluation") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from timesformer.tasks.metrics import Classification
+    from timesformer.tasks.classes import Classification
 
     if isinstance(result.numbers, Classification):
         table = Table("class", "videos", "recall", "precision", "most often taken for")
@@ -45,7 +46,7 @@ def evaluation(console: "Console", result: "Evaluation") -> None:
 def prediction(console: "Console", result: "Prediction", top: int) -> None:
     """Print the highest scores of a video as bars."""
     console.print(printable(str(result.path)), style="bold", highlight=False, markup=False, soft_wrap=True)
-    numbers = result.task == "regression"
+    numbers = FACTS[result.task].numeric
     best = tuple(zip(result.labels, result.scores, strict=True)) if numbers else result.top(top)
     names = [printable(name) for name, _ in best]
     width = max(len(name) for name in names)

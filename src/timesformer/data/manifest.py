@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from timesformer import atomic
 from timesformer.config.checks import choice
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.files import VIDEO_SUFFIXES
 from timesformer.data.formats.labels import name_labels
@@ -68,7 +69,7 @@ class Manifest:
         """Return what a model is to answer: the class index, ones at the names that apply, or the numbers."""
         if isinstance(item.label, str):
             return self._positions[item.label]
-        if self.task == "regression":
+        if FACTS[self.task].numeric:
             return tuple(float(value) for value in item.label)
         applying = {self._positions[name] for name in item.label if isinstance(name, str)}
         return tuple(float(index in applying) for index in range(len(self.labels)))
@@ -78,7 +79,7 @@ class Manifest:
 
         Raises :class:`DataError` for regression, which has no classes.
         """
-        if self.task == "regression":
+        if FACTS[self.task].numeric:
             raise DataError("a regression has no classes to count; count the items instead.")
         counts: Counter[object] = Counter()
         for item in self.of(split):
@@ -88,7 +89,7 @@ class Manifest:
 
 def _untaught(manifest: Manifest) -> list[str]:
     """A note naming the classes without a training video."""
-    if manifest.task == "regression" or "train" not in manifest.splits:
+    if FACTS[manifest.task].numeric or "train" not in manifest.splits:
         return []
     counts = manifest.class_counts("train")
     empty = [name for name, count in zip(manifest.labels, counts, strict=True) if not count]
@@ -97,7 +98,7 @@ def _untaught(manifest: Manifest) -> list[str]:
 
 def _joined(names: Sequence[str], task: Task) -> list[str]:
     """A note naming classes that look like several."""
-    joined = [repr(name) for name in names if ";" in name] if task == "classes" else []
+    joined = [repr(name) for name in names if ";" in name] if FACTS[task].exclusive else []
     return [f"one class each: {some(joined)}; several labels per video are --task multilabel"] if joined else []
 
 
@@ -132,7 +133,7 @@ def load(
     listing = name_labels(listing, task=task, labels=labels)
     items, missed = place(listing, root=root, missing=missing)
     names = listing.labels or ()
-    if task == "classes" and labels is None and len({item.label for item in items}) < 2:
+    if FACTS[task].exclusive and labels is None and len({item.label for item in items}) < 2:
         lost = f" ({'; '.join(missed)})" if missed else ""
         only = items[0].label
         raise DataError(
@@ -184,17 +185,17 @@ def write(manifest: Manifest, path: Path) -> None:
     """
     path = Path(os.path.normpath(path.expanduser().absolute()))
     check_written(manifest, path)
-    columns = manifest.labels if manifest.task == "regression" else ("label",)
+    columns = manifest.labels if FACTS[manifest.task].numeric else ("label",)
     lines = [["path", *columns, "split", "group", "start", "end"]]
     lines += [_fields(item, path.parent) for item in manifest.items]
-    if manifest.task != "regression":
+    if not FACTS[manifest.task].numeric:
         _write_text(path.with_suffix(".classes.txt"), "".join(f"{name}\n" for name in manifest.labels))
     _write_text(path, "".join(map(_line, lines)))
 
 
 def check_written(manifest: Manifest, path: Path) -> None:
     """Raise :class:`DataError` where the table could not be written: to be known before long work, not after it."""
-    if awkward := [n for n in manifest.labels if canonical(n) != n or (manifest.task == "multilabel" and ";" in n)]:
+    if awkward := [n for n in manifest.labels if canonical(n) != n or (FACTS[manifest.task].several and ";" in n)]:
         raise DataError(
             f"class {awkward[0]!r} can't be written to a table; rename it without ';' and line breaks (form NFC)."
         )

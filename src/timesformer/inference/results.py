@@ -12,14 +12,15 @@ from torch import Tensor
 
 from timesformer import atomic
 from timesformer.config.checks import ConfigError
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.files import is_run
 from timesformer.data.items import counted
 from timesformer.inference.scoring import Scores, Scoring
 from timesformer.machine import autocast_type
 from timesformer.pictures import charts
-from timesformer.plain import printable
-from timesformer.tasks.metrics import Classification, Multilabel, Regression
+from timesformer.tasks.classes import Classification
+from timesformer.tasks.table import Measures
 
 DIGITS = 6
 """Decimals of the scores in results.json."""
@@ -30,7 +31,7 @@ NAME = "results.json"
 class Evaluation:
     """What a checkpoint achieves on the videos of a split."""
 
-    numbers: Classification | Multilabel | Regression
+    numbers: Measures
     scores: Scores
     targets: Tensor
     """What the data set says: class numbers (n,), or floats (n, outputs)."""
@@ -50,19 +51,8 @@ class Evaluation:
 
     def lines(self) -> tuple[str, ...]:
         """The numbers in words, and how many videos could not be read."""
-        numbers, count = self.numbers, counted(len(self.scores.items), "video")
-        if isinstance(numbers, Classification):
-            said = [
-                f"{count}: top-1 {numbers.top1:.1%}, top-5 {numbers.top5:.1%}, "
-                f"mean class accuracy {numbers.mean_class:.1%}"
-            ]
-        elif isinstance(numbers, Multilabel):
-            said = [f"{count}: mAP {'-' if numbers.mean_ap is None else f'{numbers.mean_ap:.1%}'}"]
-        else:
-            pairs = zip(self.labels, numbers.mae, strict=True)
-            said = [f"{printable(name)}: mean absolute error {error:.4g}" for name, error in pairs]
         failed = counted(len(self.scores.failed), "video")
-        return (*said, f"{failed} could not be read ({self.failed_share:.1%})")
+        return (*self.numbers.lines(self.labels), f"{failed} could not be read ({self.failed_share:.1%})")
 
     def __repr__(self) -> str:
         return f"<Evaluation of {self.split}: {'; '.join(self.lines())}>"
@@ -140,7 +130,7 @@ def json_bytes(values: Any) -> bytes:
 def _results(evaluation: Evaluation) -> dict[str, Any]:
     """Everything but the confusion matrix's picture, as JSON values."""
     scores = evaluation.scores
-    named = evaluation.task == "classes"
+    named = FACTS[evaluation.task].exclusive
     videos = [
         {
             "path": key,
@@ -154,44 +144,13 @@ def _results(evaluation: Evaluation) -> dict[str, Any]:
         "task": evaluation.task,
         "weights": evaluation.about,
         "scoring": asdict(evaluation.scoring) | {"precision": _precision(evaluation)},
-        "numbers": _numbers(evaluation),
+        "numbers": evaluation.numbers.as_json(evaluation.labels),
         "failed_share": evaluation.failed_share,
         "failed": [{"path": key, "reason": reason} for key, reason in scores.failed],
         "damaged": [{"path": key, "reason": reason} for key, reason in scores.damaged],
         "notes": scores.notes,
         "labels": evaluation.labels,
         "videos": videos,
-    }
-
-
-def _numbers(evaluation: Evaluation) -> dict[str, Any]:
-    """The numbers with labels in place of their numbers."""
-    numbers, labels = evaluation.numbers, evaluation.labels
-    if isinstance(numbers, Multilabel):
-        each = [
-            {"label": label, "count": count, "ap": ap}
-            for label, count, ap in zip(labels, numbers.counts, numbers.ap, strict=True)
-        ]
-        return {"videos": numbers.videos, "mean_ap": numbers.mean_ap, "loss": numbers.loss, "classes": each}
-    if isinstance(numbers, Regression):
-        mae = dict(zip(labels, numbers.mae, strict=True))
-        return {"videos": numbers.videos, "mean_mae": numbers.mean_mae, "mae": mae}
-    each = [
-        asdict(result)
-        | {
-            "label": labels[result.label],
-            "confused_with": None if result.confused_with is None else labels[result.confused_with],
-        }
-        for result in numbers.classes
-    ]
-    return {
-        "videos": numbers.videos,
-        "top1": numbers.top1,
-        "top5": numbers.top5,
-        "mean_class": numbers.mean_class,
-        "loss": numbers.loss,
-        "classes": each,
-        "confusion": numbers.confusion.tolist(),
     }
 
 

@@ -15,8 +15,7 @@ from timesformer.config.training import Task
 from timesformer.data.items import Item
 from timesformer.inference.viewstream import Crew, Part, Seen, Views
 from timesformer.machine import Precision, autocast_type, pick_device
-from timesformer.tasks import metrics
-from timesformer.tasks.metrics import Fusion
+from timesformer.tasks.table import Fusion, fuse
 from timesformer.video.sampling import Placement
 from timesformer.weights.metadata import TargetStats
 
@@ -179,7 +178,7 @@ def _take(
         for number, some in zip(part.numbers, new.split(list(part.counts)), strict=True):
             logits.setdefault(number, []).append(some)
     for number in part.ended:
-        fused = metrics.fuse(torch.cat(logits.pop(number))[None], task, scoring.fusion, target_stats)
+        fused = fuse(torch.cat(logits.pop(number))[None], task, scoring.fusion, target_stats)
         found.rows[number] = fused[0].numpy()
     for number, reason in part.failed.items():
         logits.pop(number, None)

@@ -1,1 +1,1 @@
-"""What a model is trained for: losses and measures."""
+"""What a model can be trained for: one file for each task, and a table of them."""

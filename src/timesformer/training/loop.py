@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from timesformer.config.checks import ConfigError
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches import dataset
 from timesformer.data.batches.dataset import Batch, Broken, TrainingClips, Video
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
+from timesformer.tasks.table import best_measure
 from timesformer.training import adapters, arithmetic, opening, optimiser, processes, saving, session, stopping
 from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.processes import World
@@ -56,6 +58,7 @@ def train(
         run = RunFolder(out)
         display = display or Display(show=world.first)
         _check(manifest, config, world)
+        best = best_measure(config.task, config.optim)
         board = tensorboard.Board(
             run.path / "tensorboard", on=config.engine.tensorboard and world.first, warn=display.warn
         )
@@ -65,7 +68,7 @@ def train(
             except Stopped:
                 stopped = next(iter(caught), signal.SIGTERM)
                 display.say(f"{signal.Signals(stopped).name}: stopped before the first step")
-                return Outcome(run, (), (), stopped, session.measure(config), "all" if run.last.exists() else "nothing")
+                return Outcome(run, (), (), stopped, best, "all" if run.last.exists() else "nothing")
             current, state = session.begin(manifest, config, world=world, run=run, display=display, resume=resume)
             opening.check_room(current)
             world.let_first(lambda: run.write_learned([item.key for item in manifest.of("train")]))
@@ -88,7 +91,7 @@ def train(
                 saving.save(current, state)
                 display.say(f"{signal.Signals(stopped).name}: stopped after step {state.done}, epoch {len(state.rows)}")
     videos = tuple(Broken(key, reason) for key, reason in state.found.items())
-    return Outcome(run, tuple(state.rows), videos, stopped, session.measure(config), current.kept.holds(state.done))
+    return Outcome(run, tuple(state.rows), videos, stopped, best, current.kept.holds(state.done))
 
 
 def _run(
@@ -176,7 +179,7 @@ def _end_epoch(current: Session, state: State, per_epoch: int, caught: list[int]
     state.loss, state.clips, state.seconds, state.waited = 0.0, 0, 0.0, 0.0
     state.rows[-1]["best"] = float(session.better(config, state.rows) and saving.keep_best(current, model))
     saving.report(current, state)
-    counts = current.manifest.class_counts("train") if config.task == "classes" else ()
+    counts = current.manifest.class_counts("train") if FACTS[config.task].exclusive else ()
     for text in advice(state.rows, config, counts):
         display.warn(text)
 

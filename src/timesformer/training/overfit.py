@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from timesformer.config.checks import ConfigError
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import TrainConfig
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
 from timesformer.model.transformer import TimeSformer
-from timesformer.tasks import loss
+from timesformer.tasks import regression, table
+from timesformer.tasks.table import TABLE
 from timesformer.training import adapters, arithmetic, optimiser
 from timesformer.training.shown.display import Display
 from timesformer.video import reader
@@ -55,10 +57,8 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
         raise ConfigError(f"clips is {clips}; it must be at least 1.")
     display = display or Display()
     items, inputs, findings = _read(manifest, config, clips)
-    target_stats = loss.target_stats(manifest)
-    kind = torch.float64 if manifest.task == "regression" else None
-    targets = torch.tensor([manifest.target(item) for item in items], dtype=kind)
-    targets = loss.dense_targets(targets, config.model.classes, target_stats)
+    target_stats = table.target_stats(manifest)
+    targets = table.dense(table.targets(manifest, items), config.model.classes, target_stats)
     findings += _suspicious(items, inputs)
     with display:
         display.begin("learning by heart", STEPS)
@@ -89,7 +89,7 @@ class _Check:
         for text in started.report.brief() if started and started.report else ():
             display.say(f"- {config.init}: {text}")
         if started:
-            loss.rescale_head(self.model.head, started.target_stats, outputs.target_stats)
+            regression.rescale_head(self.model.head, started.target_stats, outputs.target_stats)
         optimiser.freeze(self.model, config.freeze, blocks=config.frozen_blocks)
         adapters.add(self.model, config.lora, started.report.lacking if started and started.report else ())
         self.model.to(self.device)
@@ -110,7 +110,7 @@ class _Check:
         self.optimizer.zero_grad(set_to_none=True)
         total, size = 0.0, max(self.optim.batch // self.optim.accumulate, 1)
         for clips, wanted in zip(self.inputs.split(size), self.targets.split(size), strict=True):
-            share = loss.losses(self._logits(clips), wanted, self.config.task, self.optim).sum() / len(self.inputs)
+            share = TABLE[self.config.task].losses(self._logits(clips), wanted, self.optim).sum() / len(self.inputs)
             self.scaler.scale(share).backward()
             total += float(share.detach())
         if self.optim.clip_grad:
@@ -133,12 +133,7 @@ class _Check:
         self.model.eval()
         size = max(self.optim.batch // self.optim.accumulate, 1)
         logits = torch.cat([self._logits(clips) for clips in self.inputs.split(size)])
-        if self.config.task == "regression":
-            spread = (self.targets.amax(dim=0) - self.targets.amin(dim=0)).clamp(min=1e-6)
-            return ((logits - self.targets).abs() <= spread / 10).all(dim=1)
-        if self.config.task == "multilabel":
-            return ((logits > 0) == (self.targets > 0.5)).all(dim=1)
-        return logits.argmax(dim=1) == self.targets.argmax(dim=1)
+        return TABLE[self.config.task].right(logits, self.targets)
 
 
 def _read(manifest: Manifest, config: TrainConfig, count: int) -> tuple[list[Item], Tensor, tuple[str, ...]]:
@@ -208,7 +203,7 @@ def _verdict(check: _Check, right: Tensor, items: Sequence[Item]) -> str:
     chance = float(-(shares * shares.clamp(min=1e-9).log()).sum())
     if check.config.freeze == "backbone":
         return f"{how} by the head alone: try --freeze none. Wrong at last: {some(wrong)}."
-    if check.config.task == "classes" and last > 0.9 * chance:
+    if FACTS[check.config.task].exclusive and last > 0.9 * chance:
         return (
             f"{how}: the loss never left chance level ({chance:.3f}). Try another --optim.lr (a third, or three "
             "times), --model.weight-init scratch without --init, or a smaller --model.patch."

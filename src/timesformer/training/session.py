@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches import dataset
 from timesformer.data.batches.dataset import Batch
@@ -15,8 +16,8 @@ from timesformer.errors import TimesformerError
 from timesformer.inference import measures
 from timesformer.inference.scoring import InterruptedScoringError, Scoring, score_videos
 from timesformer.model.transformer import TimeSformer
-from timesformer.tasks import loss
-from timesformer.tasks.metrics import Multilabel, Regression
+from timesformer.tasks import regression, table
+from timesformer.tasks.table import TABLE
 from timesformer.training import adapters, arithmetic, optimiser, processes
 from timesformer.training.processes import World
 from timesformer.training.run import resuming, sharded
@@ -80,7 +81,7 @@ def _build(
     manifest: Manifest, config: TrainConfig, *, world: World, run: RunFolder, display: Display, saved: Saved | None
 ) -> Session:
     """The model with its start, the optimiser, and everything else that stays."""
-    target_stats = loss.target_stats(manifest)
+    target_stats = table.target_stats(manifest)
     outputs = Outputs(manifest.labels, manifest.task, target_stats)
     given = bool(config.init) and not saved
     started = loading.start(config.init, config.model, outputs=outputs, key=config.key) if given else None
@@ -91,7 +92,7 @@ def _build(
         for text in started.report.brief():
             display.say(f"- {config.init}: {text}")
     if started:
-        loss.rescale_head(model.head, started.target_stats, target_stats)
+        regression.rescale_head(model.head, started.target_stats, target_stats)
     model.checkpointing = config.engine.checkpointing
     optimiser.freeze(model, config.freeze, blocks=config.frozen_blocks)
     if config.lora:
@@ -102,7 +103,7 @@ def _build(
     optimizer = optimiser.build(model, config.optim, depth=config.model.depth)
     if config.engine.optimizer_in_backward:
         optimiser.in_backward(optimizer)
-    weighted = config.optim.class_weights and config.task != "regression"
+    weighted = config.optim.class_weights and not FACTS[config.task].numeric
     return Session(
         config=config,
         manifest=manifest,
@@ -114,7 +115,7 @@ def _build(
         shared=shared,
         optimizer=optimizer,
         scaler=arithmetic.scaler(world.device, config.engine.precision),
-        weights=loss.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
+        weights=table.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
         lacking=lacking,
         target_stats=target_stats,
         kept=Kept(saved.state.done if saved else None),
@@ -174,7 +175,7 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
     generator = torch.Generator().manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank, 1))
     torch.manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank))
     given = batch.targets if session.target_stats else batch.targets.to(device, non_blocking=True)
-    targets = loss.dense_targets(given, config.model.classes, session.target_stats).to(device)
+    targets = table.dense(given, config.model.classes, session.target_stats).to(device)
     clips = batch.clips.to(device, non_blocking=True)
     clips, targets = augment.mix(clips, targets, config.augment, generator=generator)
     session.optimizer.zero_grad(set_to_none=True)
@@ -184,7 +185,7 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
         with processes.quiet(session.shared, index == config.optim.accumulate - 1):
             with arithmetic.autocast(device, config.engine.precision):
                 logits = session.shared(_one_at_least(some))[: len(some)]
-            each = loss.losses(logits, wanted, config.task, config.optim, session.weights)
+            each = TABLE[config.task].losses(logits, wanted, config.optim, session.weights)
             # The mean over the whole batch. Processes average their gradients, so each multiplies by their number.
             session.scaler.scale(each.sum() / expected * session.world.size).backward()
             total += each.detach().sum()
@@ -249,18 +250,7 @@ def validate(
         session.display.warn(note)
     if not scores.scores.isfinite().all():
         raise not_a_number("the model's answer")
-    numbers, failed = measures.measure(scores, session.manifest), dict(scores.failed)
-    if isinstance(numbers, Regression):
-        deviations = [error / std for error, (_, std) in zip(numbers.mae, session.target_stats, strict=True)]
-        return {"val_loss": sum(deviations) / len(deviations), "val_mae": numbers.mean_mae}, failed
-    if isinstance(numbers, Multilabel):
-        return {"val_loss": numbers.loss, "val_map": numbers.mean_ap or 0.0}, failed
-    return {
-        "val_loss": numbers.loss,
-        "val_top1": numbers.top1,
-        "val_top5": numbers.top5,
-        "val_mean_class": numbers.mean_class,
-    }, failed
+    return measures.measure(scores, session.manifest).validation(session.target_stats), dict(scores.failed)
 
 
 def not_a_number(what: str) -> TrainingError:
@@ -270,15 +260,8 @@ def not_a_number(what: str) -> TrainingError:
     )
 
 
-def measure(config: TrainConfig) -> str:
-    """Name of the measure that says which epoch is best."""
-    if config.task == "classes":
-        return "val_mean_class" if config.optim.class_weights else "val_top1"
-    return {"multilabel": "val_map", "regression": "val_loss"}[config.task]
-
-
 def better(config: TrainConfig, rows: Sequence[Row]) -> bool:
     """Whether the last of the rows is better than all that were kept before; of equals the later one counts."""
-    name = measure(config)
-    sign = -1 if config.task == "regression" else 1
+    name = table.best_measure(config.task, config.optim)
+    sign = 1 if TABLE[config.task].higher_is_better else -1
     return all(sign * rows[-1][name] >= sign * row[name] for row in rows[:-1] if row["best"])

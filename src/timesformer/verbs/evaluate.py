@@ -11,10 +11,11 @@ from timesformer.config.checks import ConfigError, choice
 from timesformer.data import manifest as manifests
 from timesformer.data.items import DataError, some
 from timesformer.data.manifest import Manifest
-from timesformer.inference.measures import measure, targets
+from timesformer.inference.measures import measure
 from timesformer.inference.results import Evaluation, claimed, write
 from timesformer.inference.scoring import Scoring, score_videos
 from timesformer.machine import pick_device
+from timesformer.tasks.table import targets
 from timesformer.weights import loading
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.report import WeightsError
@@ -85,7 +86,7 @@ def evaluate(
     found = Evaluation(
         numbers=measure(scores, table),
         scores=scores,
-        targets=targets(scores, table),
+        targets=targets(table, scores.items),
         labels=table.labels,
         task=table.task,
         split=split if split in ("all", *table.splits) else "val",

@@ -9,12 +9,13 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.files import VIDEO_SUFFIXES, holds_frames, videos_in
 from timesformer.inference.inputs import Several, Video, as_file, as_frames, is_bytes, is_file, is_several, named
 from timesformer.inference.scoring import Scoring, forward
 from timesformer.machine import Precision, pick_device
-from timesformer.tasks import metrics
+from timesformer.tasks.table import fuse
 from timesformer.video import memory, reader, sampling, transforms
 from timesformer.video.reader import VideoError
 from timesformer.video.views import Portion, planned, portions
@@ -196,7 +197,7 @@ class Predictor:
 
     def _prediction(self, logits: Tensor, path: Path | None, notes: tuple[str, ...]) -> Prediction:
         task = self.checkpoint.task
-        scores = metrics.fuse(logits[None], task, self.scoring.fusion, self.checkpoint.target_stats)[0]
+        scores = fuse(logits[None], task, self.scoring.fusion, self.checkpoint.target_stats)[0]
         if not bool(scores.isfinite().all()):
             raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
         return Prediction(path, self.labels, tuple(scores.tolist()), task, notes)
@@ -221,7 +222,7 @@ def to_json(result: Prediction | Failure, *, top: int | None = None) -> str:
     if isinstance(result, Failure):
         return _json({"path": str(result.path), "error": result.reason})
     pairs = tuple(zip(result.labels, result.scores, strict=True))
-    if result.task != "regression":
+    if not FACTS[result.task].numeric:
         pairs = result.top(len(pairs) if top is None else top)
     line = {
         "path": None if result.path is None else str(result.path),

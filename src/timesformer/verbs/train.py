@@ -9,11 +9,12 @@ from timesformer.config.checks import ConfigError
 from timesformer.config.training import TrainConfig
 from timesformer.data import manifest
 from timesformer.data.manifest import Manifest
+from timesformer.tasks.table import SHOWN
 from timesformer.training.choose import plan
 from timesformer.training.loop import train as run
 from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.run.runfolder import RunFolder
-from timesformer.training.shown.display import NAMES, Display
+from timesformer.training.shown.display import Display
 
 SOURCE = ("videos", "fold", "missing")
 """Names that say how a list's videos are found, as the flags do."""
@@ -72,7 +73,7 @@ def closing(outcome: Outcome) -> str:
     row, files = outcome.best_row, outcome.run
     if row is None or not files.best.exists():
         return f"no best checkpoint could be kept; {files.path} has what was written."
-    name = NAMES.get(outcome.measure, "validation loss")
+    name = SHOWN.get(outcome.measure, "validation loss")
     curves = f"; curves: {files.curves}" if files.curves.exists() else ""
     reached = f"{name} {row[outcome.measure]:.3f} at epoch {row['epoch']:.0f} of {len(outcome.rows)}"
     return f"best: {reached}: {files.best}{curves}"

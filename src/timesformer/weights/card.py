@@ -4,10 +4,10 @@ import re
 
 from timesformer.config.checks import in_pixels
 from timesformer.config.model import ClipConfig
+from timesformer.config.tasks import FACTS
 from timesformer.plain import printable
 from timesformer.weights.checkpoint import Checkpoint
 
-KINDS = {"classes": "classes", "multilabel": "labels, any number per video", "regression": "numbers"}
 MARKUP = re.compile(r"[\\`*<>\[\]#~|&$@!{}]|(?<!\w)_|_(?!\w)")
 """What HTML, Markdown and the hub's own extensions make something of."""
 HEADER = "---\nlibrary_name: transformers\ntags:\n- timesformer\n- video\n---\n\n"
@@ -18,11 +18,6 @@ import timesformer
 predictor = timesformer.Predictor("NAME_OR_FOLDER")
 print(predictor("video.mp4").top())
 ```"""
-ANSWERS = {
-    "classes": "scores = logits.softmax(dim=-1)",
-    "multilabel": "scores = logits.sigmoid()",
-    "regression": "scores = logits",
-}
 
 
 def text(checkpoint: Checkpoint, *, transformers: bool) -> str:
@@ -33,7 +28,7 @@ def text(checkpoint: Checkpoint, *, transformers: bool) -> str:
     parts = [
         f"# TimeSformer, {config.scheme} attention, {config.frames} x {in_pixels(config.size).removesuffix(' px')}",
         shown(checkpoint.about),
-        f"{config.classes} {KINDS[checkpoint.task]}{labels}",
+        f"{config.classes} {FACTS[checkpoint.task].outputs}{labels}",
         "\n".join(["## Clips", "", "| setting | value |", "| --- | --- |", *rows]),
         f"## Use\n\n{OURS}",
     ]
@@ -79,7 +74,7 @@ numbers = [min(first + offset, len(frames) - 1) for offset in offsets.tolist()]
 """
     colours = "frames[number]" if clip.channels == "rgb" else "frames[number][:, :, ::-1].copy()"
     order = "" if clip.channels == "rgb" else "  # blue first, as in training"
-    answer = ANSWERS[task]
+    answer = f"scores = {FACTS[task].scores}"
     if checkpoint.target_stats:
         means, deviations = ([pair[part] for pair in checkpoint.target_stats] for part in (0, 1))
         answer = f"scores = logits * torch.tensor({deviations}) + torch.tensor({means})"

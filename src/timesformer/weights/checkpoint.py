@@ -13,6 +13,7 @@ from torch import Tensor
 
 from timesformer import atomic
 from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.model.transformer import TimeSformer
 from timesformer.weights import metadata
@@ -45,7 +46,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         check_labels(self.labels, self.model.config.classes)
-        if self.target_stats and (self.task != "regression" or len(self.target_stats) != self.model.config.classes):
+        if self.target_stats and (not FACTS[self.task].numeric or len(self.target_stats) != self.model.config.classes):
             raise WeightsError(
                 f"target_stats has {len(self.target_stats)} entries for {self.model.config.classes} outputs "
                 f"({self.task}); only a regression has them: a mean and a standard deviation for each output."

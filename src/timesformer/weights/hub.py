@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from timesformer.config.tasks import FACTS
 from timesformer.weights import card, loading, metadata
 from timesformer.weights.checkpoint import Checkpoint, describe, save
 from timesformer.weights.formats import settings, writing
@@ -37,7 +38,7 @@ class HubCheckpoint(ModelHubMixin):
         data = ModelCardData(
             license=self.licence,
             library_name="timesformer" if self._native else "transformers",
-            pipeline_tag=None if self.checkpoint.task == "regression" else "video-classification",
+            pipeline_tag=None if FACTS[self.checkpoint.task].numeric else "video-classification",
             tags=["timesformer", "video"],
         )
         return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{card.text(self.checkpoint, transformers=not self._native)}")

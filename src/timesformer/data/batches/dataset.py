@@ -19,6 +19,7 @@ from timesformer import machine
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches import loaders
+from timesformer.data.batches.targets import target
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.video import augment, memory, reader, sampling
@@ -149,9 +150,7 @@ class TrainingClips(Dataset[Sample | Broken]):
     ) -> None:
         self.items = items
         self.shards = shards_of_items(items)
-        # float64, since large numbers to predict, such as times of day, are told apart only after the mean is taken off
-        kind = torch.float64 if manifest.task == "regression" else None
-        self.targets = [torch.tensor(manifest.target(item), dtype=kind) for item in items]
+        self.targets = [target(manifest, item) for item in items]
         self.config = config
         self.cache = cache
         self.given_up: dict[int, str] = {}

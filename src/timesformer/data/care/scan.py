@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from timesformer.config.tasks import FACTS
 from timesformer.data.care.duplicates import alike
 from timesformer.data.care.groups import Groups
 from timesformer.data.care.inspection import Clip, Work, inspect
@@ -277,7 +278,7 @@ def _cleaned(items: Sequence[Item], findings: Sequence[Finding]) -> tuple[Item, 
 
 
 def _classes(manifest: Manifest) -> tuple[ClassCount, ...]:
-    if manifest.task == "regression":
+    if FACTS[manifest.task].numeric:
         return ()
     none = (0,) * len(manifest.labels)
     counts = [manifest.class_counts(split) if split in manifest.splits else none for split in SPLITS]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.files import is_video_name
 from timesformer.data.formats.plainlists import PATH_COLUMNS
@@ -175,7 +176,7 @@ def _rows(annotations: Sequence[_Annotation], *, task: Task, split: str) -> tupl
             differing += [] if same else [f"{each.video} ({first.where} and {each.where})"]
             continue
         name, aliases = _names(each.video)
-        if len(each.labels) > 1 and task != "multilabel":
+        if len(each.labels) > 1 and not FACTS[task].several:
             raise DataError(
                 f"{each.where}: {name} has the labels {some(list(map(repr, each.labels)))}; several labels per video "
                 "are --task multilabel."

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.formats.places import alike
 from timesformer.data.formats.tables import is_text
@@ -19,9 +20,9 @@ _CLASSES = 1000
 def _texts(row: Row, *, task: Task) -> tuple[str, ...]:
     """The names in a row's label: one, or any number separated by ";" where labels are many."""
     text = row.label if isinstance(row.label, str) else ""
-    names = tuple(map(canonical, text.split(";") if task == "multilabel" else (text,)))
+    names = tuple(map(canonical, text.split(";") if FACTS[task].several else (text,)))
     names = tuple(dict.fromkeys(name for name in names if name))
-    if task == "classes" and not names:
+    if FACTS[task].exclusive and not names:
         raise DataError(f"{row.where}: the label is empty; name a class or remove the line.")
     if not all(map(is_text, names)):
         raise DataError(f"{row.where}: the label {text!a} is not UTF-8; rename the class or its folder.")
@@ -142,7 +143,7 @@ def name_labels(listing: Listing, *, task: Task, labels: tuple[str, ...] | None)
     NFC, or as ``labels`` or the source's own names are, whose case they take, too.
     Raises :class:`DataError` for an empty or unknown label, or a task that the source can't serve.
     """
-    if task == "regression":
+    if FACTS[task].numeric:
         if not all(isinstance(row.label, tuple) for row in listing.rows):
             raise DataError(f"{listing.rows[0].where}: a regression needs a table with columns of numbers beside path.")
         return listing
@@ -161,7 +162,7 @@ def name_labels(listing: Listing, *, task: Task, labels: tuple[str, ...] | None)
         notes += said
         _refuse_unknown(listing.rows, texts, labels)
     rows = [
-        replace(row, label=names if task == "multilabel" else names[0])
+        replace(row, label=names if FACTS[task].several else names[0])
         for row, names in zip(listing.rows, texts, strict=True)
     ]
     order = labels or own or _in_order({name for names in texts for name in names})

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.files import VIDEO_SUFFIXES, is_video_name
 from timesformer.data.formats.tables import class_names, header, read_lines, refuse_bytes, separator_line
@@ -144,7 +145,7 @@ def _rows(line: _Line, *, split: str, task: Task, known: frozenset[str]) -> list
     if len(labels) == 1:
         return [Row(line.path, labels[0], line.where, split, images=images)]
     if whole:
-        if task != "multilabel":
+        if not FACTS[task].several:
             raise line.refusal(f"has {len(labels)} numbers where one label belongs")
         if len(set(labels)) < len(labels):
             raise line.refusal("has a number twice, so they are not its labels")

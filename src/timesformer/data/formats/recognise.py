@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.files import class_folders, folders_in, holds_frames, is_run, is_video_name, visible
 from timesformer.data.formats import annotations, lists, shardlist
@@ -55,7 +56,7 @@ def _reader(path: Path, *, task: Task, targets: tuple[str, ...] | None) -> tuple
         return "HowTo100M", lambda: lists.howto100m(path)
     if annotations.is_label_studio(dict.fromkeys(columns)):
         return "Label Studio", lambda: annotations.label_studio(path, records(path), task=task)
-    if annotations.is_create_ml(columns) and task != "regression":
+    if annotations.is_create_ml(columns) and not FACTS[task].numeric:
         return "CreateML", lambda: annotations.create_ml(path, records(path))
     if "path" in columns:
         return "table", lambda: table(path, task=task, targets=targets)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.items import DataError, Listing, Row, shortened, split_of, stretched
 from timesformer.video.decoder import tars
@@ -54,7 +55,7 @@ def listing(folder: Path, *, task: Task, targets: Sequence[str] | None = None) -
     jobs = [(shard, split) for split, shards in splits for shard in shards]
     with ThreadPoolExecutor(AT_ONCE) as threads:
         rows = [row for part in threads.map(lambda job: list(_rows(folder, *job)), jobs) for row in part]
-    if task == "regression" and targets and labels:
+    if FACTS[task].numeric and targets and labels:
         rows, labels = _chosen(rows, labels, tuple(targets), folder), tuple(targets)
     seen: dict[str, Row] = {}
     for row in rows:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.items import DataError, Listing, Row, canonical, shortened, some, split_in_name, split_of
 
@@ -188,13 +189,13 @@ def table(path: Path, *, task: Task, targets: tuple[str, ...] | None = None) -> 
     For regression every column that isn't one of those is a number to predict, or those named in ``targets``.
     """
     columns = header(path)
-    if task == "regression":
+    if FACTS[task].numeric:
         targets = targets or tuple(column for column in columns if column not in RESERVED)
-    needed = ("path", *(targets or ())) if task == "regression" else ("path", "label")
+    needed = ("path", *(targets or ())) if FACTS[task].numeric else ("path", "label")
     if absent := [column for column in needed if column not in columns]:
-        other = "" if task == "regression" else ", or say that the columns are numbers to predict (--task regression)"
+        other = "" if FACTS[task].numeric else ", or say that the columns are numbers to predict (--task regression)"
         raise DataError(f"{path}:1: no column {absent[0]!r} among {', '.join(columns)}; name it in the header{other}.")
-    if task == "regression" and not targets:
+    if FACTS[task].numeric and not targets:
         raise DataError(f"{path}:1: no column to predict; add one with numbers beside {', '.join(columns)}.")
     rows = []
     for where, record in records(path):
@@ -203,12 +204,12 @@ def table(path: Path, *, task: Task, targets: tuple[str, ...] | None = None) -> 
         label: str | tuple[float, ...] = record.get("label", "")
         if "\n" in record.get("label", "") or "\r" in record.get("label", ""):
             raise DataError(f"{where}: label {shortened(record['label'])!r} goes over several lines; close its quote.")
-        if task == "regression" and targets:
+        if FACTS[task].numeric and targets:
             label = tuple(number(record[target], column=target, where=where) for target in targets)
         split = split_of(record.get("split", ""), where) or ("" if "split" in columns else split_in_name(path))
         start, end = times(record, where, start="start", end="end")
         rows.append(Row(record["path"], label, where, split, record.get("group", ""), start, end))
-    names = targets if task == "regression" else class_names(path)
+    names = targets if FACTS[task].numeric else class_names(path)
     unread = [column for column in columns if column and column not in (*needed, *RESERVED, "label")]
     notes = (f"columns that are not read: {some(unread, 6)}",) if unread else ()
     return Listing(tuple(rows), root=path.parent, labels=names, notes=notes)

@@ -34,7 +34,7 @@ class Base:
 
     def task(self, settings: Mapping[str, Any]) -> Any:
         """The task to read the data for: what the user names, or that of the settings to start from."""
-        return settings.get("task", self.config.task if self.config else "classes")
+        return settings.get("task", (self.config or TrainConfig()).task)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch
 from timesformer import machine
 from timesformer.config.checks import in_pixels
 from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import OptimConfig, TrainConfig
 from timesformer.data.batches.dataset import short_side
 from timesformer.data.items import counted
@@ -57,7 +58,7 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
     seen = survey(manifest)
     count, outputs = len(manifest.of("train")), len(manifest.labels)
     noun = "videos" if all(item.start is item.end is None for item in manifest.of("train")) else "time ranges"
-    what = "output" if manifest.task == "regression" else "class"
+    what = FACTS[manifest.task].output
     reasons = [Reason(f"{counted(count, 'training clip')}, {counted(outputs, what)}")]
     start = SMALL_FINETUNE if source else SMALL_GPU if gpu else SMALL_CPU
     if source is None:
@@ -79,7 +80,7 @@ def choose(manifest: Manifest, *, gpu: bool, source: Source | None = None, light
         if seen and source.config.weight_init == "scratch":  # such weights learned from pixels scaled to their own data
             clip = _scaled(clip, seen, reasons)
     augment = replace(start.augment, flip=_may_flip(manifest, reasons))
-    if manifest.task == "regression":
+    if FACTS[manifest.task].numeric:
         optim = replace(optim, label_smoothing=0.0)
     elif _unequal(manifest.class_counts("train")):
         optim = replace(optim, class_weights=True)
@@ -143,7 +144,7 @@ def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]
 
 def _may_flip(manifest: Manifest, reasons: list[Reason]) -> bool:
     sides = speaking_of_sides(manifest.labels)
-    flips = not sides and manifest.task != "regression"
+    flips = not sides and not FACTS[manifest.task].numeric
     if not flips:
         text = f"no mirroring: {sides[0] if sides else 'a number'!r} may depend on the side (--augment.flip to allow)"
     else:

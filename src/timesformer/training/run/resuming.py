@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from timesformer.config.checks import ConfigError, fits
 from timesformer.config.training import TrainConfig
+from timesformer.tasks.table import TABLE
 from timesformer.weights.formats import contents, pickles
 from timesformer.weights.report import WeightsError
 
@@ -233,5 +234,5 @@ def _scaler(given: Any) -> str:
 
 def _measures(rows: Iterable[Mapping[str, float]], config: TrainConfig) -> str:
     """Whether rows hold the measures by which the best epoch is told; what is wrong, or nothing."""
-    wanted = {"multilabel": ("val_map",), "regression": ("val_loss",)}.get(config.task, ("val_top1", "val_mean_class"))
+    wanted = (TABLE[config.task].best, TABLE[config.task].best_weighted)
     return next((f"epoch {int(row['epoch'])} has no {name}" for row in rows for name in wanted if name not in row), "")

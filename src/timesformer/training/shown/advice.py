@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from timesformer.config.tasks import FACTS
 from timesformer.config.training import TrainConfig
 from timesformer.training.run.runfolder import Row
 
@@ -35,7 +36,7 @@ def _signs(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int]
         else chance_level(class_counts)
     )
     stuck = (
-        config.task == "classes"
+        FACTS[config.task].exclusive
         and last["epoch"] >= PATIENCE * config.optim.epochs
         and last["train_loss"] > 0.97 * chance
         # Mixed or weighed clips keep the loss of a model up that has learned to tell plain ones apart

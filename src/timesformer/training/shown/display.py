@@ -10,6 +10,7 @@ from rich.table import Column
 
 from timesformer.errors import without_numbers
 from timesformer.plain import printable
+from timesformer.tasks.table import SHOWN
 from timesformer.training.run.runfolder import Row
 from timesformer.training.shown.pace import Pace
 
@@ -17,7 +18,6 @@ QUIET = 60.0
 """Seconds between two lines about steps where no terminal shows them, such as in a cluster's log."""
 WIDE = 100
 """Columns of a terminal that has room for everything about a step."""
-NAMES = {"val_top1": "top-1", "val_mean_class": "mean class", "val_map": "mAP", "val_mae": "MAE"}
 
 
 class Display:
@@ -88,7 +88,7 @@ class Display:
         """Leave one line for a finished epoch, as long as the terminal is wide, and all of it in a log."""
         counted = f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
         losses = f"loss {_number(row['train_loss'])}  val loss {_number(row['val_loss'])}"
-        scores = [f"{text} {_number(row[name])}" for name, text in NAMES.items() if name in row]
+        scores = [f"{text} {_number(row[name])}" for name, text in SHOWN.items() if name in row]
         spent, best = [_clock(time.monotonic() - self.started)], ["best"] if row["best"] else []
         speed = [f"lr {row['lr']:.1e}", _speed(row["clips_per_second"])]
         choices = ([*scores, *speed, *spent], [*scores, *spent], scores, scores[:1])

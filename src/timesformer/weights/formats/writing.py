@@ -11,7 +11,7 @@ from torch import Tensor
 from timesformer import atomic
 from timesformer.config.checks import choice
 from timesformer.config.model import ClipConfig, ModelConfig
-from timesformer.config.training import Task
+from timesformer.config.tasks import FACTS
 from timesformer.weights import card, metadata
 from timesformer.weights import checkpoint as checkpoints
 from timesformer.weights.checkpoint import Checkpoint, describe
@@ -20,11 +20,6 @@ from timesformer.weights.formats.convert import Layout
 from timesformer.weights.report import WeightsError
 
 Target = Literal["native", "huggingface", "official"]
-PROBLEMS: dict[Task, str] = {
-    "classes": "single_label_classification",
-    "multilabel": "multi_label_classification",
-    "regression": "regression",
-}
 
 
 def write(checkpoint: Checkpoint, out: str | Path, *, to: Target = "native") -> tuple[str, ...]:
@@ -153,7 +148,7 @@ def _hugging_face_config(checkpoint: Checkpoint) -> dict[str, Any]:
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-6,
         "qkv_bias": True,
-        "problem_type": PROBLEMS[checkpoint.task],
+        "problem_type": FACTS[checkpoint.task].problem_type,
         "id2label": {str(number): label for number, label in enumerate(labels)},
         "label2id": {label: number for number, label in enumerate(labels)},
         settings.DESCRIPTION: json.loads(metadata.to_json(describe(checkpoint))),
