@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from timesformer.data.items import DataError as DataError
     from timesformer.data.manifest import Manifest as Manifest
     from timesformer.errors import TimesformerError as TimesformerError
+    from timesformer.inference.prediction import Prediction as Prediction
     from timesformer.inference.results import Evaluation as Evaluation
     from timesformer.model.transformer import TimeSformer as TimeSformer
     from timesformer.training.outcome import Outcome as Outcome
     from timesformer.verbs.evaluate import evaluate as evaluate
-    from timesformer.verbs.predict import Prediction as Prediction
     from timesformer.verbs.predict import Predictor as Predictor
     from timesformer.verbs.train import train as train
     from timesformer.video.reader import VideoError as VideoError
@@ -41,7 +41,7 @@ _HOMES = {
     "Manifest": "data.manifest",
     "ModelConfig": "config.model",
     "Outcome": "training.outcome",
-    "Prediction": "verbs.predict",
+    "Prediction": "inference.prediction",
     "Predictor": "verbs.predict",
     "TimeSformer": "model.transformer",
     "TimesformerError": "errors",

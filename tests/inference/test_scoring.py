@@ -11,7 +11,8 @@ from tests.made_scores import CLIP, Grey, grey_items, tiny, write_grey
 from tests.made_trainings import together
 from timesformer.config.checks import ConfigError
 from timesformer.data.items import Item
-from timesformer.inference.scoring import Scores, Scoring, forward, score_videos
+from timesformer.inference.answers import forward
+from timesformer.inference.scoring import Scores, Scoring, score_videos
 from timesformer.training.processes import joined
 
 HERE = Scoring(crops=1, workers=0)

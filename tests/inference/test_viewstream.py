@@ -12,9 +12,12 @@ import torch
 from tests.made_scores import CLIP, Grey, grey_items, write_grey
 from tests.made_trainings import together
 from timesformer.data.items import Item
+from timesformer.inference import parts as inference_parts
 from timesformer.inference import viewstream
-from timesformer.inference.scoring import InterruptedScoringError, Scoring, forward, score_videos
-from timesformer.inference.viewstream import Seen, Views
+from timesformer.inference.answers import forward
+from timesformer.inference.parts import Seen
+from timesformer.inference.scoring import InterruptedScoringError, Scoring, score_videos
+from timesformer.inference.viewstream import Views
 from timesformer.training.processes import joined
 from timesformer.video import reader, views
 
@@ -54,7 +57,7 @@ def test_a_video_that_breaks_off_in_a_later_portion_is_named(tmp_path: Path, mon
                 raise reader.VideoError(path, "breaks off")
             yield portion
 
-    monkeypatch.setattr(viewstream, "portions", broken)
+    monkeypatch.setattr(inference_parts, "portions", broken)
     found = score_videos(Grey(), items, DENSE, Scoring(crops=1, placement="whole", workers=0))
     assert (found.keys, found.failed) == (("0.mp4",), (("v.mp4", "breaks off"),))
 
@@ -85,8 +88,8 @@ def test_scoring_goes_on_without_a_worker_that_the_system_ended(
     found = score_videos(Grey(), items, CLIP, replace(HERE, batch=1, workers=workers), progress=done.append)
     torch.testing.assert_close(found.scores, expected.scores)
     assert (found.keys, found.failed, done[-1]) == (expected.keys, (), 6)
-    assert len(found.notes) == 1 and found.notes[0].startswith("1 decoding worker lost: the system ended the decoding")
-    assert "memory" in found.notes[0] and found.notes[0].endswith("read on with 1 worker")
+    assert len(found.notes) == 1 and found.notes[0].startswith("1 decoding worker lost: the system ended its process")
+    assert "continued with 1 worker (fewer --workers take less memory)" in found.notes[0]
 
 
 def test_a_video_that_costs_every_worker_is_named_and_the_others_scored(
@@ -97,7 +100,7 @@ def test_a_video_that_costs_every_worker_is_named_and_the_others_scored(
     found = score_videos(Grey(), items, CLIP, replace(HERE, batch=1, workers=2))
     assert found.keys == ("0.mp4", "2.mp4", "3.mp4")
     assert found.failed == (("1.mp4", "the decoder crashed each time that it was decoded"),)
-    assert found.notes == ("3 decoding workers lost: the decoder crashed; read on with 1 worker",)
+    assert found.notes == ("3 decoding workers lost: the decoder crashed; continued with 1 worker",)
 
 
 @pytest.mark.parametrize("how", ["signal", "error"])
@@ -115,7 +118,7 @@ def test_where_shared_memory_is_too_small_the_process_reads_itself(
         monkeypatch.setattr(torch.Tensor, "share_memory_", lambda tensor: full(tensor) if tensor.ndim > 1 else tensor)
     found = score_videos(Grey(), items, CLIP, replace(HERE, workers=1))
     assert found.keys == ("0.mp4", "1.mp4")
-    assert "/dev/shm" in found.notes[0] and found.notes[0].endswith("read on with the main process alone")
+    assert "/dev/shm" in found.notes[0] and "continued with the main process alone" in found.notes[0]
 
 
 def test_an_error_of_the_model_is_no_lost_worker(tmp_path: Path) -> None:

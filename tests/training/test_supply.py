@@ -55,7 +55,7 @@ def test_a_lost_worker_changes_nothing_of_what_is_learned(
     train(data, settings, tmp_path / "run", display=watcher)
     assert made_trainings.results(tmp_path / "run") == made_trainings.results(tmp_path / "undisturbed")
     said = [text for text in watcher.said if "a loader worker was lost at step" in text]
-    assert len(said) == 2 and "going on with 1 worker. Fewer --engine.workers" in said[0]
+    assert len(said) == 2 and "continuing with 1 worker. Fewer --engine.workers" in said[0]
     assert all("--resume goes on" in text and loaders_words(number) in text for text in said)
 
 

@@ -4,7 +4,6 @@ import io
 import json
 import re
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from tests.made_scores import CLIP, tiny, write_grey
 from tests.made_videos import with_streams, write, write_images
 from timesformer.config.checks import ConfigError
 from timesformer.data.items import Item
+from timesformer.inference.prediction import Failure, Prediction, to_json
 from timesformer.inference.scoring import Scoring, score_videos
-from timesformer.verbs.predict import Failure, Prediction, Predictor, predict_files, to_json
+from timesformer.verbs.predict import Predictor, predict_files
 from timesformer.video import reader, views
 from timesformer.video.reader import VideoError
 from timesformer.video.views import read_views
@@ -201,8 +201,10 @@ def test_a_whole_video_is_predicted_in_portions(tmp_path: Path, monkeypatch: pyt
     predictor = Predictor(checkpoint, device="cpu", placement="whole")
     expected = predictor(path)
     assert predictor(reader.read(path, range(60)), fps=10).scores == pytest.approx(expected.scores)
-    small = partial(views.portions, most=1)
-    monkeypatch.setattr("timesformer.verbs.predict.portions", small)
+    portions = views.portions
+    monkeypatch.setattr(
+        "timesformer.inference.parts.portions", lambda *words, **more: portions(*words, **more | {"most": 1})
+    )
     assert predictor(path).scores == pytest.approx(expected.scores)
 
 

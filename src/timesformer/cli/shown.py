@@ -8,8 +8,8 @@ from timesformer.plain import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from timesformer.inference.prediction import Prediction
     from timesformer.inference.results import Evaluation
-    from timesformer.verbs.predict import Prediction
 
 
 def warn(console: "Console", text: str) -> None:

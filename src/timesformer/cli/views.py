@@ -174,8 +174,9 @@ def predict(
     require(top >= 1, f"top is {top}; it must be at least 1.")
     from rich.console import Console
 
+    from timesformer.inference.prediction import Failure, to_json
     from timesformer.machine import pick_device
-    from timesformer.verbs.predict import Failure, Predictor, predict_files, to_json
+    from timesformer.verbs.predict import Predictor, predict_files
 
     console = Console()
     errors = Console(stderr=True)

@@ -1,7 +1,8 @@
 """Scores: a model and videos in, one row for each video out, from any number of processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,13 +14,13 @@ from timesformer.config.checks import check_fields, require
 from timesformer.config.model import ClipConfig
 from timesformer.config.training import Task
 from timesformer.data.items import Item
-from timesformer.inference.viewstream import Crew, Part, Seen, Views
-from timesformer.machine import Precision, autocast_type, pick_device
+from timesformer.inference.answers import answers, forward
+from timesformer.inference.parts import Part, Seen
+from timesformer.inference.viewstream import Crew, Views
+from timesformer.machine import Precision, autocast_type
 from timesformer.tasks.table import Fusion, fuse
 from timesformer.video.sampling import Placement
 from timesformer.weights.metadata import TargetStats
-
-__all__ = ["InterruptedScoringError", "Scores", "Scoring", "forward", "pick_device", "score_videos"]
 
 NOTES = 8
 """Notes on one video that are written out."""
@@ -77,6 +78,8 @@ class Scores:
     """Key and reason of each video that could not be read."""
     damaged: tuple[tuple[str, str], ...]
     """Key and trouble of each video that was scored although part of it does not decode."""
+    remarks: tuple[tuple[str, str], ...] = ()
+    """Key and remark of each video of which only a part was chosen, such as one of several streams."""
     notes: tuple[str, ...] = ()
     """What happened on the way: worker processes that the system ended."""
 
@@ -92,8 +95,8 @@ class _Found:
 
     rows: dict[int, NDArray[np.floating]] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
-    damaged: dict[int, dict[str, None]] = field(default_factory=dict)
-    """Every note on a video, once."""
+    damaged: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    remarks: dict[int, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     trouble: tuple[str, str] | None = None
     """Why this process did not come to the end: what the error says, and its name."""
@@ -123,10 +126,12 @@ def score_videos(
     """
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     found = _Found()
+    seen = Seen(clip, scoring.clips, scoring.crops, scoring.placement, scoring.batch)
+    to_scores = partial(fuse, task=task, fusion=scoring.fusion, target_stats=target_stats)
     training = model.training
     model.eval()
     try:
-        _score(model, items, range(rank, len(items), processes), clip, scoring, found, progress, (task, target_stats))
+        _score(model, items, range(rank, len(items), processes), seen, scoring, found, progress, to_scores)
     except Exception as error:
         if processes == 1:
             raise
@@ -142,69 +147,34 @@ def _score(
     model: nn.Module,
     items: Sequence[Item],
     share: Sequence[int],
-    clip: ClipConfig,
+    seen: Seen,
     scoring: Scoring,
     found: _Found,
     progress: Callable[[int], None],
-    meaning: tuple[Task, TargetStats],
+    to_scores: Callable[[Tensor], Tensor],
 ) -> None:
     """Score this process's share of the items."""
-    seen = Seen(clip, scoring.clips, scoring.crops, scoring.placement, scoring.batch)
+
+    def told(parts: Iterator[Part]) -> Iterator[Part]:
+        for part in parts:
+            yield part  # and its videos are in ``found`` before the next one is read
+            progress(len(found.rows) + len(found.failed))
+
+    compute = partial(forward, model, batch=scoring.batch, precision=scoring.precision)
     crew = Crew(scoring.workers, len(share))
     while left := [number for number in share if number not in found.rows and number not in found.failed]:
         views = Views(items, left, seen, workers=crew.workers)
-        logits: dict[int, list[Tensor]] = {}
         try:
-            for part in crew.read(views, pin=next(model.parameters()).is_cuda):
-                _take(model, part, scoring, found, logits, meaning)
-                progress(len(found.rows) + len(found.failed))
+            for answer in answers(told(crew.read(views, pin=next(model.parameters()).is_cuda)), compute):
+                if answer.failed:
+                    found.failed[answer.number] = answer.failed
+                    continue
+                found.rows[answer.number] = to_scores(answer.outputs[None])[0].numpy()
+                found.damaged |= {answer.number: answer.notes} if answer.notes else {}
+                found.remarks |= {answer.number: answer.remarks} if answer.remarks else {}
         except Exception as error:
             found.failed.update(crew.fewer(error, views.at))
     found.notes = crew.notes()
-
-
-def _take(
-    model: nn.Module,
-    part: Part,
-    scoring: Scoring,
-    found: _Found,
-    logits: dict[int, list[Tensor]],
-    meaning: tuple[Task, TargetStats],
-) -> None:
-    """Add what a part holds to what was found; ``logits`` are those of videos that have not ended."""
-    task, target_stats = meaning
-    if part.numbers:
-        new = forward(model, part.views, batch=scoring.batch, precision=scoring.precision)
-        for number, some in zip(part.numbers, new.split(list(part.counts)), strict=True):
-            logits.setdefault(number, []).append(some)
-    for number in part.ended:
-        fused = fuse(torch.cat(logits.pop(number))[None], task, scoring.fusion, target_stats)
-        found.rows[number] = fused[0].numpy()
-    for number, reason in part.failed.items():
-        logits.pop(number, None)
-        found.failed[number] = reason
-    for number, notes in part.notes.items():
-        found.damaged.setdefault(number, {}).update(dict.fromkeys(notes))
-
-
-def forward(
-    model: nn.Module,
-    clips: Tensor,
-    *,
-    batch: int,
-    precision: Precision = None,
-    compute: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Logits of normalised clips, ``batch`` at a time on the device of the model: (v, t, c, h, w) -> (v, classes).
-
-    ``compute`` is another function of the model, such as its ``features``. Nothing is kept for gradients; the result
-    is float32 on the CPU.
-    """
-    device, kind = next(model.parameters()).device, autocast_type(precision)
-    compute = compute or model
-    with torch.no_grad(), torch.autocast(device.type, dtype=kind, enabled=kind is not None):
-        parts = [compute(part.to(device, non_blocking=True)).float() for part in clips.split(batch)]
-    return torch.cat(parts).cpu()
 
 
 def _exchanged(found: _Found, processes: int) -> list[_Found]:
@@ -224,12 +194,14 @@ def _gathered(items: Sequence[Item], everything: Sequence[_Found]) -> Scores:
             raise InterruptedScoringError(f"process {rank} ended the scoring: {said}", kind)
     rows = {number: row for each in everything for number, row in each.rows.items()}
     failed = {number: reason for each in everything for number, reason in each.failed.items()}
-    damaged = {number: _briefly(list(notes)) for each in everything for number, notes in each.damaged.items()}
+    damaged = {number: _briefly(notes) for each in everything for number, notes in each.damaged.items()}
+    remarks = {number: said for each in everything for number, said in each.remarks.items()}
     return Scores(
         items=tuple(items[number] for number in sorted(rows)),
         scores=torch.from_numpy(np.stack([rows[number] for number in sorted(rows)])) if rows else torch.empty(0, 0),
         failed=tuple((items[number].key, failed[number]) for number in sorted(failed)),
         damaged=tuple((items[number].key, damaged[number]) for number in sorted(damaged) if number in rows),
+        remarks=tuple((items[number].key, said) for number in sorted(remarks) for said in remarks[number]),
         notes=tuple(dict.fromkeys(note for each in everything for note in each.notes)),
     )
 

@@ -1,61 +1,24 @@
-"""The views of many videos, one after the other, read by worker processes that the system may end at any time."""
+"""The views of many videos, read by worker processes, of which the system may end any at any time."""
 
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from timesformer import machine
-from timesformer.config.model import ClipConfig
 from timesformer.data.batches import loaders
 from timesformer.data.items import Item, counted
-from timesformer.video import memory, reader
+from timesformer.inference.parts import Part, Seen, joined, of_file
 from timesformer.video.reader import VideoError
-from timesformer.video.sampling import Placement
-from timesformer.video.views import PORTION, planned, portions
+from timesformer.video.views import PORTION
 
 IDLE = -1
-"""What a worker is at when it reads no video."""
+"""The place of a worker that reads no video."""
 ALONE = 2
 """Times that a video's worker may be lost while it is the only one, before the video is given up."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Which views of a video are read, and how many are held together."""
-
-    clip: ClipConfig
-    clips: int
-    crops: int
-    placement: Placement
-    batch: int
-    """Views of a forward pass."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Views of some videos, one after the other, and what is to be said of videos; a long video comes in several."""
-
-    numbers: tuple[int, ...] = ()
-    """Numbers of the videos in the list of items."""
-    counts: tuple[int, ...] = ()
-    """How many of the views are of each of the ``numbers``."""
-    ended: tuple[int, ...] = ()
-    """Videos of which these are the last views."""
-    views: Tensor = field(default_factory=lambda: torch.empty(0))
-    """Float (v, t, c, h, w)."""
-    failed: dict[int, str] = field(default_factory=dict)
-    """Why a video has no views, or no more."""
-    notes: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """What does not decode of a video."""
-
-    def pin_memory(self) -> "Part":
-        """The same part in page-locked memory, for copies to a GPU that don't wait."""
-        return replace(self, views=self.views.pin_memory())
 
 
 class Views(IterableDataset[Part]):
@@ -79,34 +42,26 @@ class Views(IterableDataset[Part]):
                 self.at[place] = number
                 for part in self._of(number):
                     if waiting and _bytes(waiting) + _bytes([part]) > self.most:
-                        yield _handed_over(_joined(waiting))
+                        yield _handed_over(joined(waiting))
                         waiting = []
                     waiting.append(part)
-            yield _handed_over(_joined(waiting))
+            yield _handed_over(joined(waiting))
         self.at[place] = IDLE
 
     def _of(self, number: int) -> Iterator[Part]:
         """The views of one video in parts, or why there are none."""
-        item, seen = self.items[number], self.seen
+        item = self.items[number]
         try:
-            with memory.named(item.path):
-                info = reader.info(item.path)
-                numbers = planned(
-                    info, seen.clip, clips=seen.clips, placement=seen.placement, start=item.start, end=item.end
-                )
-            for portion in portions(item.path, numbers, seen.clip, crops=seen.crops, most=self.most):
-                ended = () if portion.left else (number,)
-                notes = {number: portion.notes} if portion.notes else {}
-                yield Part((number,), (len(portion.views),), ended, portion.views, notes=notes)
+            yield from of_file(number, item.path, self.seen, start=item.start, end=item.end, most=self.most)
         except VideoError as error:
             yield Part(failed={number: error.reason})
 
 
 class Crew:
-    """The worker processes of a reading, of which fewer go on when the system ends one."""
+    """Worker processes that read views; when the system ends one, the reading continues with fewer."""
 
     def __init__(self, workers: int, videos: int) -> None:
-        """Begin with ``workers``, or with one for each core where they are -1; never more than there are videos."""
+        """Start with ``workers``, or with one per core where that is -1; never with more than there are videos."""
         if workers < 0:
             workers = max(machine.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
         self.workers = min(workers, videos)
@@ -123,14 +78,14 @@ class Crew:
         return self._stream
 
     def fewer(self, error: Exception, at: Tensor) -> dict[int, str]:
-        """Go on with fewer workers after one was lost at one of the videos ``at``; raises the error if none was.
+        """Reduce the workers after one was lost at one of the videos ``at``; raises the error if none was lost.
 
-        Returns the video that is given up, with the reason, where its worker was lost even when it was the only one.
+        Returns the video that is given up, with the reason, if its worker was lost even when it was the only one.
         """
         ended = loaders.lost(error, self._stream)
         if ended is None or not self.workers:
             raise error
-        reason = _ENDED[ended]
+        reason = loaders.REASONS[ended]
         self.lost[reason] += 1
         if self.workers > 1:
             self.workers //= 2
@@ -144,38 +99,17 @@ class Crew:
         return {}
 
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of workers that were lost."""
+        """Sentences about the workers that were lost."""
         left = counted(self.workers, "worker") if self.workers else "the main process alone"
-        lost = ((counted(times, "decoding worker"), reason) for reason, times in self.lost.items())
-        return tuple(f"{workers} lost: {reason}; read on with {left}" for workers, reason in lost)
-
-
-_ENDED: dict[int, str] = {
-    loaders.KILLED: "the system ended the decoding process, most likely for lack of memory (fewer --workers take less)",
-    loaders.NO_SHARED_MEMORY: "the memory that processes share (/dev/shm) is too small; a container's grows with "
-    "--shm-size",
-    **dict.fromkeys(loaders.CRASHED, "the decoder crashed"),
-    loaders.GONE: "the decoding process went away, most likely ended by the system for lack of memory (fewer --workers "
-    "take less)",
-}
+        return tuple(
+            f"{counted(times, 'decoding worker')} lost: {reason}; continued with {left}"
+            + (" (fewer --workers take less memory)" if "memory" in reason else "")
+            for reason, times in self.lost.items()
+        )
 
 
 def _bytes(parts: list[Part]) -> int:
     return sum(part.views.nbytes for part in parts)
-
-
-def _joined(parts: list[Part]) -> Part:
-    if len(parts) == 1:
-        return parts[0]
-    views = [part.views for part in parts if part.numbers]
-    return Part(
-        numbers=tuple(number for part in parts for number in part.numbers),
-        counts=tuple(count for part in parts for count in part.counts),
-        ended=tuple(number for part in parts for number in part.ended),
-        views=torch.cat(views) if views else torch.empty(0),
-        failed={number: reason for part in parts for number, reason in part.failed.items()},
-        notes={number: notes for part in parts for number, notes in part.notes.items()},
-    )
 
 
 def _handed_over(part: Part) -> Part:

@@ -15,13 +15,6 @@ from timesformer.training.processes import World
 from timesformer.training.session import TrainingError
 from timesformer.video.reader import lacking
 
-LOST = {
-    loaders.KILLED: "the system ended it, most likely for lack of memory",
-    loaders.NO_SHARED_MEMORY: "the memory that processes share (/dev/shm) is full; a container's grows with --shm-size",
-    **dict.fromkeys(loaders.CRASHED, "the decoder crashed"),
-    loaders.GONE: "it went away, most likely ended by the system for lack of memory",
-}
-"""What probably happened to a worker, by the signal that ended it."""
 REMEDY = (
     "Fewer --engine.workers, --engine.cache off and smaller videos (timesformer prepare DATA OUT) take less memory; "
     "if the training ends, --resume goes on from the saved state"
@@ -108,7 +101,8 @@ class Supply:
         elif ended == loaders.NO_SHARED_MEMORY:  # the main process shares nothing with others
             self.workers, again = 0, False
         left = counted(self.workers, "worker") if self.workers else "the main process alone"
-        self.warn(f"a loader worker was lost at step {self._step + 1}: {LOST[ended]}; going on with {left}. {REMEDY}.")
+        reason = loaders.REASONS[ended]
+        self.warn(f"a loader worker was lost at step {self._step + 1}: {reason}; continuing with {left}. {REMEDY}.")
         return again
 
     def _one_by_one(self, places: Sequence[Place]) -> Batch:
@@ -123,7 +117,9 @@ class Supply:
                 if ended is None:
                     raise
                 gone += 1
-                self.clips.given_up[place[2]] = f"a loader worker was lost whenever it was decoded: {LOST[ended]}"
+                self.clips.given_up[place[2]] = (
+                    f"a loader worker was lost whenever it was decoded: {loaders.REASONS[ended]}"
+                )
                 parts.append(self.clips.batch([self.clips[place]]))
             finally:
                 loaders.close(stream)

@@ -20,6 +20,7 @@ from timesformer.data.items import DataError
 from timesformer.data.made import motions
 from timesformer.data.manifest import Manifest
 from timesformer.inference import results
+from timesformer.inference.prediction import to_json
 from timesformer.inference.scoring import Scoring
 from timesformer.pictures import demo_page as report
 from timesformer.pictures.demo_page import Page, Pixels, Result, Target
@@ -27,7 +28,6 @@ from timesformer.training.choose import settings as choose
 from timesformer.training.loop import train
 from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.shown.display import Display
-from timesformer.verbs import predict
 from timesformer.verbs.evaluate import evaluate
 from timesformer.verbs.predict import Predictor
 from timesformer.video import reader
@@ -209,7 +209,7 @@ def _predict(out: Path) -> None:
         if not path.exists():
             predictor = Predictor(RunFolder(out / scheme).best, clips=VIEWS, crops=1)
             with atomic.replacing(path) as partial:
-                partial.write_text(predict.to_json(predictor(video)), encoding="utf-8")
+                partial.write_text(to_json(predictor(video)), encoding="utf-8")
 
 
 def _held_out(out: Path, label: str) -> Path:

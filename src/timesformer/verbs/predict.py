@@ -1,55 +1,27 @@
 """Prediction: what videos show, with one call."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-from timesformer.config.tasks import FACTS
-from timesformer.config.training import Task
 from timesformer.data.files import VIDEO_SUFFIXES, holds_frames, videos_in
+from timesformer.inference import parts
+from timesformer.inference.answers import answers, forward
 from timesformer.inference.inputs import Several, Video, as_file, as_frames, is_bytes, is_file, is_several, named
-from timesformer.inference.scoring import Scoring, forward
+from timesformer.inference.parts import Part, Seen
+from timesformer.inference.prediction import Failure, Prediction
+from timesformer.inference.scoring import Scoring
 from timesformer.machine import Precision, pick_device
 from timesformer.tasks.table import fuse
-from timesformer.video import memory, reader, sampling, transforms
+from timesformer.video import sampling
 from timesformer.video.reader import VideoError
-from timesformer.video.views import Portion, planned, portions
 from timesformer.weights import loading
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.report import WeightsError
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Scores of one video."""
-
-    path: Path | None
-    """The video's file, or None for frames from memory."""
-    labels: tuple[str, ...]
-    """Name of each score."""
-    scores: tuple[float, ...]
-    """Probabilities of the classes, or of each label on its own; for regression the predicted numbers."""
-    task: Task = "classes"
-    notes: tuple[str, ...] = ()
-    """Trouble with the file that did not prevent a prediction."""
-
-    def top(self, k: int = 5) -> tuple[tuple[str, float], ...]:
-        """The ``k`` highest scores with their labels, or all if there are fewer, highest first."""
-        order = sorted(range(len(self.scores)), key=lambda index: -self.scores[index])
-        return tuple((self.labels[index], self.scores[index]) for index in order[:k])
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A video without a prediction."""
-
-    path: Path
-    reason: str
 
 
 class Predictor:
@@ -140,60 +112,31 @@ class Predictor:
         fps: float | None,
     ) -> list[tuple[Tensor, tuple[str, ...]]]:
         """What the model computes of every view of each video (v, ...), and the notes on it, in full batches."""
-        found: list[list[Tensor]] = [[] for _ in videos]
-        notes: list[dict[str, None]] = [{} for _ in videos]
-        waiting: list[tuple[int, Tensor]] = []
+        scoring = self.scoring
+        run = partial(forward, self.model, batch=scoring.batch, precision=scoring.precision, compute=compute)
+        views = (part for number, video in enumerate(videos) for part in self._parts(number, video, start, end, fps))
+        found = answers(parts.filled(views, scoring.batch), run)
+        return [(answer.outputs, tuple(dict.fromkeys((*answer.remarks, *answer.notes)))) for answer in found]
 
-        def run() -> None:
-            views = torch.cat([views for _, views in waiting]) if len(waiting) > 1 else waiting[0][1]
-            scoring = self.scoring
-            given = forward(self.model, views, batch=scoring.batch, precision=scoring.precision, compute=compute)
-            for (place, _), part in zip(waiting, given.split([len(views) for _, views in waiting]), strict=True):
-                found[place].append(part)
-            waiting.clear()
-
-        for place, video in enumerate(videos):
-            for portion in self._portions(video, start, end, fps):
-                notes[place] |= dict.fromkeys(portion.notes)
-                waiting.append((place, portion.views))
-                if sum(len(views) for _, views in waiting) >= self.scoring.batch:
-                    run()
-        if waiting:
-            run()
-        return [(torch.cat(parts), tuple(said)) for parts, said in zip(found, notes, strict=True)]
-
-    def _portions(self, video: Any, start: float | None, end: float | None, fps: float | None) -> Iterator[Portion]:
-        """The views of one video, a portion at a time."""
-        clip, scoring = self.checkpoint.clip, self.scoring
+    def _parts(
+        self, number: int, video: Any, start: float | None, end: float | None, fps: float | None
+    ) -> Iterator[Part]:
+        """The views of one video, in parts."""
+        scoring = self.scoring
+        seen = Seen(self.checkpoint.clip, scoring.clips, scoring.crops, scoring.placement, scoring.batch)
         if is_bytes(video):
             with as_file(video) as path:
-                yield from self._portions(path, start, end, fps)
-            return
-        if is_file(video):
+                yield from self._parts(number, path, start, end, fps)
+        elif is_file(video):
             if fps is not None:
                 raise ValueError(
                     f"fps is {fps}; it is for frames from memory, and {video} is a file with its own rate."
                 )
-            with memory.named(video):
-                info = reader.info(video)
-                numbers = planned(info, clip, clips=scoring.clips, placement=scoring.placement, start=start, end=end)
-            for portion in portions(video, numbers, clip, crops=scoring.crops):
-                yield replace(portion, notes=(*info.notes, *portion.notes))
-            return
-        frames = as_frames(video)
-        if start is not None or end is not None:
-            raise ValueError("start and end are for files; cut frames out of a tensor by indexing it.")
-        for part in self._planned(len(frames), fps).split(max(scoring.batch // scoring.crops, 1)):
-            yield Portion(transforms.eval_views(frames[part], clip, crops=scoring.crops), 0, ())
-
-    def _planned(self, frames: int, fps: float | None) -> Tensor:
-        """Frame numbers of the clips of frames from memory."""
-        clip, scoring = self.checkpoint.clip, self.scoring
-        if fps is not None:
-            return sampling.views(frames, fps, clip, clips=scoring.clips, placement=scoring.placement)
-        if frames == clip.frames:
-            return torch.arange(clip.frames)[None]
-        raise ValueError(f"{frames} frames for a model of {clip.frames}; give as many, or a whole video and its fps=.")
+            yield from parts.of_file(number, video, seen, start=start, end=end)
+        else:
+            if start is not None or end is not None:
+                raise ValueError("start and end are for files; cut frames out of a tensor by indexing it.")
+            yield from parts.of_frames(number, as_frames(video), seen, fps=fps)
 
     def _prediction(self, logits: Tensor, path: Path | None, notes: tuple[str, ...]) -> Prediction:
         task = self.checkpoint.task
@@ -211,29 +154,6 @@ def predict_files(predictor: Predictor, paths: Iterable[Path | str]) -> Iterator
     for path in map(Path, paths):
         for video in _videos_of(path):
             yield video if isinstance(video, Failure) else _predicted(predictor, video)
-
-
-def to_json(result: Prediction | Failure, *, top: int | None = None) -> str:
-    """One line of JSON: the path with the ``top`` scores by label, all unless told otherwise, highest first.
-
-    Parts of names that aren't UTF-8 become the escapes that Python's json reads back. The numbers of a regression stay
-    in their order, and all are given. A failure has ``error`` in place of ``scores``.
-    """
-    if isinstance(result, Failure):
-        return _json({"path": str(result.path), "error": result.reason})
-    pairs = tuple(zip(result.labels, result.scores, strict=True))
-    if not FACTS[result.task].numeric:
-        pairs = result.top(len(pairs) if top is None else top)
-    line = {
-        "path": None if result.path is None else str(result.path),
-        "scores": [{"label": label, "score": score} for label, score in pairs],
-        "notes": result.notes,
-    }
-    return _json(line)
-
-
-def _json(line: dict[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _videos_of(path: Path) -> list[Path] | list[Failure]:

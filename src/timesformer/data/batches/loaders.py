@@ -19,6 +19,13 @@ NO_SHARED_MEMORY = int(getattr(signal, "SIGBUS", 7))
 CRASHED = (int(signal.SIGSEGV), int(signal.SIGABRT))
 GONE = 0
 """For a worker of which nothing but its end is known."""
+REASONS = {
+    KILLED: "the system ended its process, most likely for lack of memory",
+    NO_SHARED_MEMORY: "the memory that processes share (/dev/shm) is too small; a container's grows with --shm-size",
+    **dict.fromkeys(CRASHED, "the decoder crashed"),
+    GONE: "its process disappeared, most likely ended by the system for lack of memory",
+}
+"""What probably happened to a worker, by the signal that ended it."""
 
 
 class SharedMemoryError(RuntimeError):
