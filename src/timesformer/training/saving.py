@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from timesformer.atomic import WriteError
 from timesformer.config.training import TrainConfig
 from timesformer.data.items import DataError, Item, counted, some
 from timesformer.model.transformer import TimeSformer
@@ -140,7 +141,7 @@ def report(session: Session, state: State) -> None:
     if session.world.first:
         try:
             session.run.write(state, last=len(state.rows) == session.config.optim.epochs)
-        except (SaveError, WeightsError) as error:
+        except WriteError as error:
             session.display.warn(str(error))
         session.display.epoch(state.rows[-1], session.config.optim.epochs)
         before = state.rows[-2] if len(state.rows) > 1 else {"broken": 0.0, "damaged": 0.0}

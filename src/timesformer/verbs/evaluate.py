@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from timesformer.atomic import WriteError
 from timesformer.config.checks import ConfigError, choice
 from timesformer.data import manifest as manifests
 from timesformer.data.items import DataError, some
@@ -27,7 +28,7 @@ OPENED = ("labels", "heads", "key")
 """Names that say how weights are read."""
 
 
-class NotWrittenError(WeightsError):
+class NotWrittenError(WriteError):
     """An evaluation that was made but could not be written: ``evaluation`` is what it found."""
 
     def __init__(self, evaluation: Evaluation, reason: str) -> None:
@@ -96,7 +97,7 @@ def evaluate(
     if folder is not None:
         try:
             write(found, folder)
-        except WeightsError as error:
+        except WriteError as error:
             raise NotWrittenError(found, str(error)) from error
     return found
 
