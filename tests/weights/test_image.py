@@ -39,7 +39,7 @@ def test_every_step_takes_the_image_models_attention_and_all_but_the_last_start_
     tensors = vit(EVEN)
     loaded = load(saved(tensors, tmp_path / "vit.pth"), scheme=scheme)
     silent, last = STEPS[scheme]
-    documented = (Path(__file__).parents[2] / "docs" / "weights.md").read_text()
+    documented = (Path(__file__).parents[2] / "docs" / "weights.md").read_text("utf-8")
     assert f"| `{scheme}` | {', '.join(silent) or 'none'} | {last} |" in documented
     ours = loaded.model.state_dict()
     assert loaded.model.config == replace(EVEN, scheme=scheme)
