@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from timesformer.atomic import WriteError
-from timesformer.pictures import charts, lettering
+from timesformer.pictures import charts, lettering, palette
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -27,7 +27,8 @@ def test_right_answers_are_a_dark_diagonal_whatever_the_number_of_classes(classe
     mirrored = drawn(np.eye(classes, dtype=np.int64)[::-1] * 5, tmp_path)
     assert 250 < min(right.shape[:2]) <= max(right.shape[:2]) < 1700
     assert not np.array_equal(right, mirrored)
-    dark = np.argwhere((right == (8, 48, 107)).all(axis=2))  # the colour of a share of 1
+    darkest = [int(palette.SHARES[-1][place : place + 2], 16) for place in (1, 3, 5)]
+    dark = np.argwhere((right == darkest).all(axis=2))  # the colour of a share of 1
     rows, columns = dark[dark[:, 1] < dark[:, 1].max() * 0.9].T  # without the bar of colours at the right
     assert np.corrcoef(rows, columns)[0, 1] > 0.7
 
@@ -58,7 +59,7 @@ def test_names_that_no_font_has_are_numbers_and_the_picture_says_so(
     assert not np.array_equal(strange, numbered)  # the line below says that names are missing
 
 
-def test_fonts_are_added_for_what_the_default_one_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fonts_are_fonts_are_added_for_what_the_default_one_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
     has = {"DejaVu Sans": "abc", "Latin": "abcé", "Han": "空翻", "Kana": "ジャンプ"}
     monkeypatch.setattr(lettering, "_others", lambda: ["Latin", "Han", "Kana"])
     monkeypatch.setattr(lettering, "_characters", lambda name: {ord(character) for character in has[name]})

@@ -45,7 +45,7 @@ def demo(*, out: Path = Path("demo")) -> int:
     Args:
         out: Folder for the videos, the runs and report.html.
     """
-    from timesformer.verbs.demo import run
+    from timesformer.verbs.demo import demo as run
 
     result = run(out)
     for target in result.targets:

@@ -1,1 +1,1 @@
-"""Values in, files out: charts, pages and lettering."""
+"""Values in, files out: charts, HTML pages, strips of frames, and the palette that all of them share."""

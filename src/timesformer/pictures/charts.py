@@ -1,4 +1,7 @@
-"""Pictures of results: a confusion matrix and the curves of a training, as PNG files."""
+"""Charts as PNG files: a confusion matrix, and the curves of a training.
+
+:mod:`timesformer.pictures.figures` draws the same kinds of charts as parts of a page.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from timesformer import atomic
-from timesformer.pictures import lettering
+from timesformer.pictures import lettering, palette
 from timesformer.plain import printable
 
 if TYPE_CHECKING:
@@ -17,29 +20,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COUNTED, NAMED, LISTED = 25, 60, 32
-"""Up to how many classes a matrix has counts in its cells, and names at its sides; confusions listed beside it else."""
+"""A matrix of up to so many classes has counts in its cells, and one of up to so many has names at its sides. Beside a
+larger one so many confusions are listed."""
 LONGEST = 28
 """Characters of a label that are shown."""
-TRAIN, VALIDATION, INK, GRID = "#b5561f", "#1f5fa8", "#333333", "#dddddd"
+VALIDATION, TRAIN = (colour.light for colour in palette.SERIES)
+INK, GRID = palette.INK.light, palette.LINE.light
 METRICS = {"val_top1": "top-1", "val_mean_class": "mean class", "val_map": "mAP", "val_mae": "mean absolute error"}
 MOST = 2000
-"""Classes of which a matrix is drawn: the picture of more would take gigabytes, and show nothing."""
-UNWRITTEN = "class names in a script that no installed font has stand by their number (from 0, as in results.json)"
+"""No matrix of more classes is drawn: the picture would take gigabytes, and show nothing."""
+UNWRITTEN = "Classes whose names no installed font can write are shown by their number (from 0, as in results.json)."
 
 
 def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path) -> bool:
-    """Draw how many videos of each class (row) were taken for each class (column), coloured by their share of the row.
+    """Draw how many videos of each class (row) were predicted as each class (column), coloured by share of the row.
 
-    With many classes the sides have room for numbers only; the most frequent confusions are then listed by name. Of
-    more than :data:`MOST` classes nothing is drawn. Returns whether a picture was written.
+    With many classes there is space for numbers only at the sides, and the most frequent confusions are listed by name.
+    With more than :data:`MOST` classes nothing is drawn. Returns whether a picture was written.
     """
     if len(labels) > MOST:
         return False
     counts = np.asarray(matrix, dtype=np.int64)
     plain = [printable(label) for label in labels]
     names = [label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…" for label in plain]
-    fonts, lacking = lettering.families(names)
-    unwritten = [number for number, name in enumerate(names) if lacking.intersection(name)]
+    fonts, missing = lettering.families(names)
+    unwritten = [number for number, name in enumerate(names) if missing.intersection(name)]
     for number in unwritten:
         names[number] = f"class {number}"
     with _drawing(path, fonts) as figure:
@@ -53,9 +58,9 @@ def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path) -> bool:
 
 
 def curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw loss, validation and learning rate over the epochs of a training, from the rows of its metrics.jsonl.
+    """Draw loss, validation metrics and learning rate over the epochs of a training, from the rows of its metrics.jsonl.
 
-    A row may lack what was not measured in its epoch.
+    A row holds what was measured in its epoch; other values may be missing.
     """
     with _drawing(path) as figure:
         figure.set_size_inches(11, 3.3)
@@ -72,7 +77,7 @@ def curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
 @contextmanager
 def _drawing(path: Path, fonts: Sequence[str] = (lettering.DEFAULT,)) -> Iterator["Figure"]:
-    """An empty figure, written to ``path`` on leaving; no window system or global state of pyplot is touched."""
+    """An empty figure that is written to ``path`` at the end; no window system or global state of pyplot is touched."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -91,7 +96,7 @@ def _drawing(path: Path, fonts: Sequence[str] = (lettering.DEFAULT,)) -> Iterato
 
 
 def _named_matrix(figure: "Figure", counts: NDArray[np.int64], names: Sequence[str]) -> None:
-    """Every class by name on both sides, with counts in the cells while they have room."""
+    """Every class by name on both sides, and counts in the cells if they are large enough."""
     side = max(3.0, 0.32 * len(names)) if len(names) <= COUNTED else 0.21 * len(names)
     longest = 0.085 * max(len(name) for name in names)
     margin = longest + 0.8
@@ -117,7 +122,7 @@ def _large_matrix(figure: "Figure", counts: NDArray[np.int64], names: Sequence[s
     wrong = counts * (1 - np.eye(len(names), dtype=np.int64))
     order = np.argsort(-wrong, axis=None, kind="stable")[:LISTED]
     pairs = [divmod(int(place), len(names)) for place in order if wrong.flat[place]]
-    beside.set_title("most frequent confusions: class, taken for", loc="left")
+    beside.set_title("most frequent confusions: true class, predicted class", loc="left")
     for line, (row, column) in enumerate(pairs):
         height = 0.985 - line / LISTED
         beside.text(0.0, height, f"{wrong[row, column]} of {counts[row].sum()}", fontsize=8, va="top")
@@ -130,13 +135,13 @@ def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _colours(figure: "Figure", axes: "Axes", shares: NDArray[np.float64]) -> None:
-    from matplotlib.colors import PowerNorm
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-    # Counts say what small shares are; where there is no room for them, the colour has to show a video among thirty.
+    # Without counts in the cells, the colour has to show one video among thirty.
     norm = PowerNorm(1.0 if len(shares) <= COUNTED else 0.5, vmin=0, vmax=1)
-    picture = axes.imshow(shares, cmap="Blues", norm=norm)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("class")
+    picture = axes.imshow(shares, cmap=LinearSegmentedColormap.from_list("shares", palette.SHARES), norm=norm)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
     figure.colorbar(picture, ax=axes, shrink=0.6, label="share of the class's videos")
 
 

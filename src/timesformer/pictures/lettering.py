@@ -18,23 +18,23 @@ PREFERRED = (
     "Hiragino Sans",
     "Arial Unicode MS",
 )
-"""Fonts to take first for what the default one can't write."""
+"""Fonts to try first for characters that the default one doesn't have."""
 
 
 def families(texts: Iterable[str]) -> tuple[list[str], frozenset[str]]:
     """Names of installed fonts that together write the texts, and the characters that none of them has."""
     needed = {character for text in texts for character in text if not character.isspace()}
-    chosen, lacking = [DEFAULT], {character for character in needed if ord(character) not in _characters(DEFAULT)}
-    for name in _others() if lacking else ():
-        if added := {character for character in lacking if ord(character) in _characters(name)}:
+    chosen, missing = [DEFAULT], {character for character in needed if ord(character) not in _characters(DEFAULT)}
+    for name in _others() if missing else ():
+        if added := {character for character in missing if ord(character) in _characters(name)}:
             chosen.append(name)
-            lacking -= added
-    return chosen, frozenset(lacking)
+            missing -= added
+    return chosen, frozenset(missing)
 
 
 @cache
 def _others() -> Sequence[str]:
-    """The other installed fonts, also those that came after matplotlib last looked for fonts."""
+    """The other installed fonts, also those that were installed after matplotlib last looked for fonts."""
     from matplotlib import font_manager
 
     known = {font.fname for font in font_manager.fontManager.ttflist}
@@ -47,7 +47,7 @@ def _others() -> Sequence[str]:
 
 @cache
 def _characters(name: str) -> frozenset[int]:
-    """Code points that a font has pictures of; none where its file can't be read."""
+    """Code points that a font can write; none if its file can't be read."""
     from matplotlib import font_manager
 
     files = [font.fname for font in font_manager.fontManager.ttflist if font.name == name]
