@@ -58,7 +58,7 @@ def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path) -> bool:
 
 
 def curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw loss, validation metrics and learning rate over the epochs of a training, from the rows of its metrics.jsonl.
+    """Draw loss, validation metrics and learning rate over the epochs, from the rows of a run's metrics.jsonl.
 
     A row holds what was measured in its epoch; other values may be missing.
     """
