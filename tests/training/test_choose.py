@@ -17,7 +17,9 @@ from timesformer.data import manifest
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.model.transformer import TimeSformer
+from timesformer.training.choose import engine, plan
 from timesformer.training.choose import settings as choose
+from timesformer.video import reader
 from timesformer.weights import checkpoint, loading
 from timesformer.weights.checkpoint import Checkpoint
 
@@ -125,7 +127,7 @@ def test_what_is_chosen_looks_at_time_ranges_not_at_their_files(tmp_path: Path) 
     assert seen is not None and seen.seconds == pytest.approx(1) and seen.frames == 4
     assert "time ranges last 1.0 s: each is seen whole" in reasons(table)
     assert chosen(table).clip.sampling == "segments"
-    assert choose.settle(chosen(table), table, gpu=False).engine.cache == "on"
+    assert engine.settle(chosen(table), table, gpu=False).engine.cache == "on"
 
 
 def test_one_long_video_among_short_ones_is_not_taken_into_memory_unseen(
@@ -139,7 +141,7 @@ def test_one_long_video_among_short_ones_is_not_taken_into_memory_unseen(
     config = made_trainings.config(engine={"cache": "auto"})
     for frames, cache in ((200 * 6 + 500, "off"), (200 * 6 + 1000, "on")):
         monkeypatch.setattr(machine, "memory", lambda frames=frames: 8 * frames * 3 * 24 * 24)
-        assert choose.settle(config, table, gpu=False).engine.cache == cache
+        assert engine.settle(config, table, gpu=False).engine.cache == cache
 
 
 def test_unequal_classes_are_weighed_alike(data: Manifest) -> None:
@@ -208,15 +210,15 @@ def test_videos_shorter_than_a_clip_of_the_weights_are_seen_whole(data: Manifest
 
 def test_settling_leaves_nothing_open_and_keeps_what_was_set(data: Manifest) -> None:
     config = chosen(data)
-    settled = choose.settle(config, data, gpu=False)
+    settled = engine.settle(config, data, gpu=False)
     assert settled.engine.cache == "on" and settled.engine.workers == 0
     assert settled.engine.precision in ("fp32", "bf16")
     assert replace(settled, engine=config.engine) == config
     own = replace(config, engine=replace(config.engine, cache="off", precision="fp32", workers=3))
-    assert choose.settle(own, data, gpu=True) == own
+    assert engine.settle(own, data, gpu=True) == own
     cores = len(os.sched_getaffinity(0))
     off = replace(config, engine=replace(config.engine, cache="off"))
-    assert choose.settle(off, data, gpu=False).engine.workers == max(cores - 1, 1)
+    assert engine.settle(off, data, gpu=False).engine.workers == max(cores - 1, 1)
 
 
 def test_frames_are_kept_in_memory_only_where_those_of_all_processes_fit(
@@ -228,18 +230,18 @@ def test_frames_are_kept_in_memory_only_where_those_of_all_processes_fit(
     items = data.of("train") * (count // 12)
     many = Manifest(data.source, items, data.labels)
     config = made_trainings.config(engine={"cache": "auto"}, clip={"size": 32}, model={"size": 32})
-    assert choose.settle(config, many, gpu=False).engine.cache == "on"
+    assert engine.settle(config, many, gpu=False).engine.cache == "on"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert choose.settle(config, many, gpu=False).engine.cache == "off"
-    assert choose.settle(config, data, gpu=False).engine.cache == "on"
+    assert engine.settle(config, many, gpu=False).engine.cache == "off"
+    assert engine.settle(config, data, gpu=False).engine.cache == "on"
 
 
 def test_the_cores_are_shared_by_the_processes_of_a_machine(data: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     config = made_trainings.config(engine={"cache": "off", "workers": -1})
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
-    assert choose.settle(config, data, gpu=True).engine.workers == 15
+    assert engine.settle(config, data, gpu=True).engine.workers == 15
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert choose.settle(config, data, gpu=True).engine.workers == 3
+    assert engine.settle(config, data, gpu=True).engine.workers == 3
 
 
 @pytest.mark.parametrize(
@@ -256,18 +258,18 @@ def test_half_precision_is_chosen_where_its_products_are_faster(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    monkeypatch.setattr(choose, "_product_seconds", lambda model: seconds)
+    monkeypatch.setattr(engine, "_product_seconds", lambda model: seconds)
     monkeypatch.setenv("TIMESFORMER_CACHE", str(tmp_path))
     config = made_trainings.config(engine={"precision": "auto"})
-    assert choose.settle(config, data, gpu=False).engine.precision == expected
-    monkeypatch.setattr(choose, "_product_seconds", lambda _: seconds[::-1])  # a busier moment: the choice stays
-    assert choose.settle(config, data, gpu=False).engine.precision == expected
+    assert engine.settle(config, data, gpu=False).engine.precision == expected
+    monkeypatch.setattr(engine, "_product_seconds", lambda _: seconds[::-1])  # a busier moment: the choice stays
+    assert engine.settle(config, data, gpu=False).engine.precision == expected
     named = made_trainings.config(engine={"precision": "bf16"})
-    assert choose.settle(named, data, gpu=False).engine.precision == "bf16"
+    assert engine.settle(named, data, gpu=False).engine.precision == "bf16"
 
 
 def test_products_of_both_precisions_are_timed() -> None:
-    half, full = choose._product_seconds(made_trainings.config().model)
+    half, full = engine._product_seconds(made_trainings.config().model)
     assert 0 < half < 1 and 0 < full < 1
 
 
@@ -275,3 +277,28 @@ def test_the_chosen_model_is_the_small_one_on_a_cpu_and_a_larger_one_on_a_gpu(da
     small, large = (choose.choose(data, gpu=gpu).config.model for gpu in (False, True))
     assert isinstance(small, ModelConfig) and small.width < large.width and small.depth < large.depth
     assert small.frame_size[0] % small.patch == 0 and large.frame_size[0] % large.patch == 0
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_videos_are_surveyed_once_for_all_settings(
+    data: Manifest, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    made: list[Manifest] = []
+    survey = choose.survey
+    for module in (plan, choose, engine):
+        monkeypatch.setattr(module, "survey", lambda table: made.append(table) or survey(table))
+    start = plan.Base(made_trainings.config()) if named else plan.Base()
+    found = plan.plan(data, start, {"engine.cache": "auto"})
+    assert found.config.engine.cache != "auto" and len(made) == 1
+
+
+def test_what_was_chosen_of_a_file_with_several_streams_is_told_before_training(
+    data: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info, item = reader.info, data.of("train")[0]
+
+    def several(path: Path) -> reader.VideoInfo:
+        return replace(info(path), notes=("holds 2 video streams",)) if path == item.path else info(path)
+
+    monkeypatch.setattr(reader, "info", several)
+    assert f"{item.key}: holds 2 video streams" in plan.plan(data, plan.Base(), {}).reasons

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from timesformer.config.tasks import FACTS
+from timesformer.data.items import together
 from timesformer.plain import printable
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def evaluation(console: "Console", result: "Evaluation") -> None:
                 cells = (result.labels[row.label], str(row.count), _share(row.recall), _share(row.precision), other)
                 table.add_row(*(Text(printable(cell)) for cell in cells))
         console.print(table)
-    for note in result.scores.notes:
+    for note in (*together(result.scores.remarks), *result.scores.notes):
         warn(console, note)
     for line in result.lines():
         say(console, line)

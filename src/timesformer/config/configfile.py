@@ -19,6 +19,7 @@ from itertools import pairwise
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from timesformer.config import names
 from timesformer.config.checks import ConfigError, shown, wanted
 from timesformer.config.renamed import current
 from timesformer.config.training import TrainConfig
@@ -152,9 +153,10 @@ def as_field(hint: Any, value: object, name: str) -> Any:
 
 
 def _suggestion(section: str, name: str) -> str:
-    """The fields nearest to an unknown one, of its name elsewhere or alike in its section, as the end of a sentence."""
+    """The fields that an unknown name may mean: one of that name elsewhere, another program's name, or a near one."""
     own = [known.removeprefix(section) for known in _names() if known.rpartition(".")[0] == section.rstrip(".")]
     near = [known for known in _names() if known.rpartition(".")[2] == name]
+    near = near or list(names.understood(name))
     near = near or [section + close for close in difflib.get_close_matches(name, own, n=3)]
     if near:
         return f"did you mean {' or '.join(near)}?"

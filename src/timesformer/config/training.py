@@ -102,6 +102,10 @@ class OptimConfig:
         ordered = list(self.milestones) == sorted(self.milestones)
         require(ordered, f"milestones are {self.milestones}; the earlier epochs come first.")
         require(
+            all(epoch >= 0 for epoch in self.milestones),
+            f"milestones are {self.milestones}; they count epochs from 0, so none can be negative.",
+        )
+        require(
             self.batch % self.accumulate == 0,
             f"batch {self.batch} is not divisible by accumulate {self.accumulate}; choose a divisor of the batch.",
         )

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,6 +143,14 @@ def some(names: list[str], limit: int = 3) -> str:
     """Join the first few names for a message, and say how many more there are."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def together(remarks: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Sentences from (video, remark) pairs, one for each remark, which name the videos that it is about."""
+    videos: dict[str, list[str]] = {}
+    for video, remark in remarks:
+        videos.setdefault(remark, []).append(video)
+    return tuple(f"{some(names)}: {remark}" for remark, names in videos.items())
 
 
 def counted(number: int, noun: str) -> str:

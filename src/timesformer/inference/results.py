@@ -148,6 +148,7 @@ def _results(evaluation: Evaluation) -> dict[str, Any]:
         "failed_share": evaluation.failed_share,
         "failed": [{"path": key, "reason": reason} for key, reason in scores.failed],
         "damaged": [{"path": key, "reason": reason} for key, reason in scores.damaged],
+        "remarks": [{"path": key, "remark": remark} for key, remark in scores.remarks],
         "notes": scores.notes,
         "labels": evaluation.labels,
         "videos": videos,

@@ -22,7 +22,8 @@ from timesformer.inference.prediction import to_json
 from timesformer.inference.scoring import Scoring
 from timesformer.pictures import demo_page
 from timesformer.pictures.demo_page import Target
-from timesformer.training.choose import settings as choose
+from timesformer.training.choose import engine
+from timesformer.training.choose.survey import survey
 from timesformer.training.loop import train
 from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.shown.display import Display
@@ -161,11 +162,11 @@ def _generate(out: Path, plan: Plan, display: Display) -> None:
 
 def _settled(plan: Plan, table: Manifest) -> TrainConfig:
     """The plan's config, completed by what is measured on the videos and the machine."""
-    seen = choose.survey(table)
+    seen = survey(table)
     if seen is None:
         raise DataError(f"no training video in {table.source} can be read; remove the folder and run again.")
     config = replace(plan.config, clip=replace(plan.config.clip, mean=seen.mean, std=seen.std))
-    return choose.settle(config, table, gpu=torch.cuda.is_available())
+    return engine.settle(config, table, gpu=torch.cuda.is_available(), look=lambda: seen)
 
 
 def _train(table: Manifest, config: TrainConfig, folder: Path, display: Display) -> None:

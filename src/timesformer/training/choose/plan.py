@@ -5,19 +5,22 @@ The command and :func:`timesformer.train` both come through here, so that they c
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from timesformer.config import configfile
 from timesformer.config.checks import ConfigError, in_pixels
 from timesformer.config.training import TrainConfig
-from timesformer.data.items import counted
+from timesformer.data.items import counted, together
 from timesformer.data.manifest import Manifest
 from timesformer.recipes import table as recipes
 from timesformer.training import arithmetic
+from timesformer.training.choose import engine
 from timesformer.training.choose import settings as choose
 from timesformer.training.choose.settings import Reason
 from timesformer.training.choose.sides import speaking_of_sides
+from timesformer.training.choose.survey import survey
 from timesformer.weights import loading
 from timesformer.weights.runs import seen_before
 
@@ -73,6 +76,7 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
     """
     outputs = len(manifest.labels)
     reasons: tuple[Reason, ...] = ()
+    look = cache(lambda: survey(manifest))
     before = start.config
     if before is None:
         init = settings.get("init")
@@ -81,7 +85,7 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
         source = loading.read_source(init, grid, heads=heads, key=settings.get("key", "")) if init else None
         light = settings.get("lora", 0) > 0 or settings.get("freeze") == "backbone"
         gpu = arithmetic.on_gpu(changed(TrainConfig(), _part(settings, "engine.")).engine)
-        chosen = choose.choose(manifest, gpu=gpu, source=source, light=light)
+        chosen = choose.choose(manifest, gpu=gpu, source=source, light=light, look=look)
         before, reasons = chosen.config, chosen.reasons
     elif before.model.classes != outputs and not start.resumed:
         reasons = (Reason(f"{outputs} outputs, as the data has, in place of {before.model.classes}"),)
@@ -95,13 +99,15 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
         raise ConfigError(f"model.classes is {config.model.classes} but the data has {outputs}; leave it out.")
     if not start.resumed:
         refuse_random_backbone(config)
-    named, config = config, choose.settle(config, manifest, gpu=arithmetic.on_gpu(config.engine))
+    named, config = config, engine.settle(config, manifest, gpu=arithmetic.on_gpu(config.engine), look=look)
     if named.engine.precision == "auto" and not arithmetic.on_gpu(config.engine):
         text = f"precision {config.engine.precision}: the faster one, timed once on this machine and kept"
         reasons = (*reasons, Reason(f"{text} (--engine.precision names one)", ("engine.precision",)))
     said = (reason.text for reason in reasons if not settings.keys() & set(reason.settings))
     flattered = seen_before(Path(config.init), manifest.of("val")) if config.init else ()
-    return Plan(config, (*said, *flattered, *larger_than_the_data(config, len(manifest.of("train")))))
+    seen = None if start.resumed else look()
+    remarks = together(seen.remarks) if seen else ()
+    return Plan(config, (*said, *flattered, *larger_than_the_data(config, len(manifest.of("train"))), *remarks))
 
 
 def refuse_random_backbone(config: TrainConfig) -> None:

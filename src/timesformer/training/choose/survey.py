@@ -3,7 +3,7 @@
 import heapq
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +34,12 @@ class Survey:
     """Median short side in pixels."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    remarks: tuple[tuple[str, str], ...] = ()
+    """Key and remark of each video looked into of which only a part was chosen, such as one of several streams."""
+
+
+Look = Callable[[], Survey | None]
+"""Gives the survey of the training videos, made once however often it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class _Seen:
     """Height and width in pixels."""
     pixels: torch.Tensor
     """Three of its frames, shrunk: uint8 (3, c, 32, 32)."""
+    remarks: tuple[tuple[str, str], ...]
+    """Its key with each remark on its file."""
 
 
 def survey(manifest: Manifest) -> Survey | None:
@@ -63,6 +71,7 @@ def survey(manifest: Manifest) -> Survey | None:
         short_side=statistics.median(min(each.size) for each in seen),
         mean=(round(mean[0], 4), round(mean[1], 4), round(mean[2], 4)),
         std=(round(std[0], 4), round(std[1], 4), round(std[2], 4)),
+        remarks=tuple(remark for each in seen for remark in each.remarks),
     )
 
 
@@ -92,4 +101,5 @@ def _look(item: Item) -> _Seen | None:
     except VideoError:
         return None
     seconds = info.duration if found.frames == info.frames else found.frames / found.fps
-    return _Seen(seconds, found.frames, (info.height, info.width), pixels)
+    remarks = tuple((item.key, note) for note in info.notes if note not in info.damage)
+    return _Seen(seconds, found.frames, (info.height, info.width), pixels, remarks)
