@@ -93,7 +93,8 @@ def wanted(hint: Any, value: object) -> str:
         return f"{', or '.join(parts)}."
     if get_origin(hint) is tuple:
         count = "" if options[-1] is Ellipsis else f"{len(options)} "
-        return f"an array of {count}{'whole ' if options[0] is int else ''}numbers in square brackets."
+        kinds = {int: "whole numbers", str: "texts"}.get(options[0], "numbers")
+        return f"an array of {count}{kinds} in square brackets."
     if hint is int and fits(value, float):
         return "a whole number." if isinstance(value, float) else "a whole number of at most 64 bits."
     words = {bool: "true or false.", int: "a whole number.", float: "a finite number.", str: "a text in quotes."}

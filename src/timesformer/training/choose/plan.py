@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from timesformer.config import configfile
 from timesformer.config.checks import ConfigError, in_pixels
+from timesformer.config.decode import decode_value
 from timesformer.config.training import TrainConfig
 from timesformer.data.items import counted, together
 from timesformer.data.manifest import Manifest
@@ -150,7 +151,7 @@ def checked(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         section, _, field = name.rpartition(".")
         hint = get_type_hints(hints[section])[field] if section else hints[name]
-        found[name] = configfile.as_field(hint, _plain(value), name)
+        found[name] = decode_value(hint, _plain(value), name)
     return found
 
 
