@@ -17,7 +17,7 @@ ROOMS = (
     ("config",),
     ("recipes",),
     ("model",),
-    ("machine", "atomic"),
+    ("machine", "atomic", "progress"),
     ("video.decoder",),
     ("video",),
     ("data", "data.items", "data.files", "data.splits", "data.made"),

@@ -1,8 +1,6 @@
 """What a training shows fits the terminal, marks the best epoch, and tells the time left without jumps."""
 
 import io
-import itertools
-import random
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +8,6 @@ from rich.console import Console
 
 from timesformer.training.shown import display
 from timesformer.training.shown.display import Display
-from timesformer.training.shown.pace import Pace
 
 ROW = {"epoch": 7.0, "train_loss": 2.109, "val_loss": 2.103, "val_top1": 0.1, "val_top5": 0.5, "val_mean_class": 0.123}
 ROW |= {"lr": 1e-4, "clips_per_second": 131.4, "best": 1.0}
@@ -75,24 +72,6 @@ def test_the_moving_line_fits_80_columns(clock: list[float]) -> None:
         assert part in line
 
 
-def test_the_time_left_is_steady_whatever_single_steps_take() -> None:
-    pace, now, rng = Pace(2000, validations=10), 0.0, random.Random(0)
-    pace.step(now := now + 40.0, 1)  # workers start, and what is compiled is compiled
-    assert pace.left() is None
-    estimates = []
-    for done in range(2, 2001):
-        pace.step(now := now + rng.choice((0.2, 0.3, 0.4, 0.3, 3.0 if done % 50 == 0 else 0.3)), done)
-        if done % 200 == 0:
-            pace.validated_in(now := now + 20.0, 20.0)
-        if done > 300:
-            left = pace.left()
-            assert left is not None
-            estimates.append(now + left)  # when it will end
-    # The end that was told at any time is near the one that came, and moves by little from step to step
-    assert max(abs(end - now) for end in estimates) < 0.12 * now
-    assert max(abs(one - other) for one, other in itertools.pairwise(estimates)) < 0.03 * now
-
-
 def test_before_the_first_validation_only_the_time_to_it_is_told(clock: list[float]) -> None:
     on = shown(200)
     on.begin("training", 100, validations=10)
@@ -107,19 +86,3 @@ def test_before_the_first_validation_only_the_time_to_it_is_told(clock: list[flo
     clock[0] += 2.0
     on.step(done=11, loss=1.0, lr=1e-3, clips_per_second=8.0)
     assert on.progress.tasks[0].fields["left"] == "11 min 58 s left"  # 89 steps of 2 s, 9 validations of a minute
-
-
-def test_a_training_that_goes_on_counts_the_validations_that_are_behind_it() -> None:
-    pace = Pace(100, 50, validations=10)
-    for done in (51, 52, 53):
-        pace.step(float(done), done)
-    assert pace.to_validation and pace.left() == pytest.approx(7)
-    pace.validated_in(60.0, 5.0)
-    assert not pace.to_validation and pace.left() == pytest.approx(47 + 4 * 5)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (65, "1 min 05 s"), (3600, "1 h 00 min"), (7501, "2 h 05 min")]
-)
-def test_lengths_of_time_are_said_in_their_two_largest_units(seconds: float, text: str) -> None:
-    assert display.duration(seconds) == text

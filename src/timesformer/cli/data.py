@@ -1,7 +1,5 @@
 """`timesformer scan`, `prepare`, `shards` and `demo`."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,18 +16,6 @@ Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
 Out = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
 Listed = Annotated[Labelled, tyro.conf.arg(name="")]
 STRICT, LENIENT = Labelled(), Labelled(missing="drop")
-
-
-@contextmanager
-def _counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, as a function of what is done and the total."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _noted(table: "Manifest") -> "Manifest":
@@ -82,12 +68,13 @@ def scan(
     from timesformer.data import manifest
     from timesformer.data.care.scan import scan as look
     from timesformer.data.items import counted
+    from timesformer.progress.bar import counting
 
     require(at_least >= 1, f"at_least is {at_least}; a clip has at least 1 frame.")
     table = listed.read(data)
     if out:
         manifest.check_written(table, out)
-    with _counting("videos") as progress:
+    with counting("videos") as progress:
         found = look(
             table, at_least=at_least, full=not sample, processes=processes, progress=progress, comparing=progress
         )
@@ -144,10 +131,11 @@ def prepare(
     from timesformer.data.care.prepare import Settings
     from timesformer.data.care.prepare import prepare as encode
     from timesformer.data.items import counted
+    from timesformer.progress.bar import counting
 
     table = _noted(listed.read(data))
     settings = Settings(short_side=short_side, key_distance=key_distance, crf=crf)
-    with _counting("videos") as progress:
+    with counting("videos") as progress:
         done = encode(table, out, settings=settings, processes=processes, progress=progress)
     for title, videos in (("left out", done.failed), ("damaged", done.damaged)):
         for video in videos:
@@ -175,11 +163,12 @@ def shards(
     """
     from timesformer.data.care.shards import write
     from timesformer.data.items import counted
+    from timesformer.progress.bar import counting
 
     require(megabytes >= 1, f"megabytes is {megabytes}; a shard needs at least 1.")
     table = _noted(listed.read(data))
     left: list[str] = []
-    with _counting("videos") as progress:
+    with counting("videos") as progress:
         files = write(
             table,
             out,

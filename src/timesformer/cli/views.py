@@ -72,12 +72,12 @@ def evaluate(
     """
     order.check("evaluate", weights, [data])
     from rich.console import Console
-    from rich.progress import Progress
 
     from timesformer.config.training import EngineConfig
     from timesformer.inference import results
     from timesformer.inference.scoring import Scoring
     from timesformer.machine import pick_device
+    from timesformer.progress.bar import counting
     from timesformer.training import processes
     from timesformer.verbs import evaluate as verb
     from timesformer.weights.runs import seen_before
@@ -101,15 +101,15 @@ def evaluate(
         fold = _other_fold(checkpoint.about, table.fold)
         for note in (*assumed, *_unnamed(checkpoint), *table.notes, *fold, *known):
             shown.warn(console, note)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("videos", total=math.ceil(len(table.of(how.split)) / world.size))
+        total = math.ceil(len(table.of(how.split)) / world.size)
+        with counting("videos", total, console=console) as progress:
             result = verb.evaluate(
                 checkpoint,
                 table,
                 scoring,
                 split=how.split,
                 device=world.device if world.size > 1 else device,
-                progress=lambda done: progress.update(task, completed=done),
+                progress=progress,
             )
     if not world.first:
         return 0

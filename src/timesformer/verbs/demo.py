@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -149,15 +149,11 @@ def _timed(out: Path, stage: str) -> Iterator[None]:
             path.write_text(json.dumps(times), encoding="utf-8")
 
 
-def _counter(display: Display) -> Callable[[int], None]:
-    return lambda done: display.progress.update(display.task, completed=done)
-
-
 def _generate(out: Path, plan: Plan, display: Display) -> None:
     with display:
         display.begin("writing videos", plan.train + plan.val + plan.test)
         counts = {"train": plan.train, "val": plan.val, "test": plan.test}
-        motions.generate(out / "motions", **counts, size=plan.size, progress=_counter(display))
+        motions.generate(out / "motions", **counts, size=plan.size, progress=display.reach)
 
 
 def _settled(plan: Plan, table: Manifest) -> TrainConfig:
@@ -185,7 +181,7 @@ def _evaluate(table: Manifest, config: TrainConfig, folder: Path, display: Displ
     with display:
         display.begin("evaluating", len(table.of("test")))
         found = evaluate(
-            weights, table, Scoring(clips=VIEWS, crops=1, precision=precision, batch=32), progress=_counter(display)
+            weights, table, Scoring(clips=VIEWS, crops=1, precision=precision, batch=32), progress=display.reach
         )
     results.write(found, folder / "test")
 

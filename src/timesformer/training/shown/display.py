@@ -5,14 +5,13 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Column
 
 from timesformer.errors import without_numbers
 from timesformer.plain import printable
+from timesformer.progress import bar
+from timesformer.progress.pace import Pace
 from timesformer.tasks.table import SHOWN
 from timesformer.training.run.runfolder import Row
-from timesformer.training.shown.pace import Pace
 
 QUIET = 60.0
 """Seconds between two lines about steps where no terminal shows them, such as in a cluster's log."""
@@ -26,16 +25,7 @@ class Display:
     def __init__(self, console: Console | None = None, *, show: bool = True) -> None:
         self.console = console or Console()
         self.show = show
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(None),
-            MofNCompleteColumn(table_column=Column(no_wrap=True)),
-            TextColumn("{task.fields[state]}"),
-            TextColumn("{task.fields[left]}"),
-            console=self.console,
-            disable=not (show and self.console.is_terminal),
-            transient=True,
-        )
+        self.progress = bar.bar(self.console, show=show)
         self.task = self.progress.add_task("training", total=None, state="", left="")
         self.pace = Pace(0)
         self.training: Pace | None = None
@@ -70,14 +60,14 @@ class Display:
     def reach(self, done: int) -> None:
         """Show how many parts are done."""
         self.pace.step(time.monotonic(), done)
-        self.progress.update(self.task, completed=done, left=self._left())
+        self.progress.update(self.task, completed=done, state=bar.speed(self.pace), left=bar.time_left(self.pace))
 
     def step(self, *, done: int, loss: float, lr: float, clips_per_second: float) -> None:
         """Show the latest step."""
         now = time.monotonic()
         self.pace.step(now, done)
         parts = [f"loss {_number(loss)}", f"lr {lr:.1e}", _speed(clips_per_second)]
-        left, state = self._left(), "  ".join(parts)
+        left, state = bar.time_left(self.pace), "  ".join(parts)
         narrow = "  ".join(parts[::2]) if self.console.width < WIDE else state
         self.progress.update(self.task, completed=done, state=narrow, left=left)
         if not self.console.is_terminal and now - self.told > QUIET:
@@ -108,21 +98,6 @@ class Display:
     def warn(self, text: str) -> None:
         """Leave a line that stands out."""
         self.say(f"! {text}", style="yellow")
-
-    def _left(self) -> str:
-        seconds = self.pace.left()
-        if seconds is None:
-            return ""
-        return f"{duration(seconds)} {'to validation' if self.pace.to_validation else 'left'}"
-
-
-def duration(seconds: float) -> str:
-    """A length of time in its two largest units: "2 h 05 min"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def _clock(seconds: float) -> str:

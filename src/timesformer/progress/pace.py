@@ -1,4 +1,4 @@
-"""How long a training will still take, by the time that its steps and validations took so far."""
+"""Estimate how long work will still take, from the time that its steps and validations took so far."""
 
 import math
 
@@ -9,20 +9,20 @@ FEW = 60.0
 class Pace:
     """Steps counted with the times at which they ended, and validations between them.
 
-    The first step is left out: it waits for workers to start and for what is set up once. Older steps count less, by
-    half of the training so far, so that the estimate follows a machine that has become slower without jumping about.
+    The first step is left out: it waits for workers to start and for one-time setup. Older steps weigh less, by half of
+    the work so far, so that the estimate follows a machine that has become slower without jumping about.
     """
 
     def __init__(self, total: int, done: int = 0, *, validations: int = 0) -> None:
         self.total = total
-        """Steps of the whole training."""
+        """Steps of the whole work; 0 where it is unknown."""
         self.validations = validations
-        """How many validations there are in all, evenly spread; 0 for work without them."""
+        """Number of validations, at equal distances; 0 for work without them."""
         self.done = done
         self.validated = done * validations // max(total, 1)
         self._began = self._last = math.nan
         self._seconds = self._steps = 0.0
-        self._looked: list[float] = []
+        self._validation_seconds: list[float] = []
 
     def step(self, now: float, done: int) -> None:
         """Note that so many steps are done at a time in seconds."""
@@ -39,22 +39,30 @@ class Pace:
     def validated_in(self, now: float, seconds: float) -> None:
         """Note a validation that ended at a time, and how long it took."""
         self.validated += 1
-        self._looked.append(seconds)
+        self._validation_seconds.append(seconds)
         if not math.isnan(self._last):
             self._last = now
 
+    def per_second(self) -> float | None:
+        """Steps in a second of work, validations not counted; None while unknown."""
+        return self._steps / self._seconds if self._seconds else None
+
     def left(self) -> float | None:
-        """Seconds that are left after the last step; None while nothing tells. See :attr:`to_validation`."""
+        """Seconds left after the last step, or only those to the first validation; None while unknown.
+
+        :attr:`to_validation` says which of the two it is.
+        """
         if not self._steps:
             return None
         each = self._seconds / self._steps
         if self.to_validation:
             ends = math.ceil((self.done + 1) * self.validations / self.total) * self.total // self.validations
             return (ends - self.done) * each
-        looking = sum(self._looked) / len(self._looked) if self._looked else 0.0
-        return (self.total - self.done) * each + (self.validations - self.validated) * looking
+        known = self._validation_seconds
+        validating = sum(known) / len(known) if known else 0.0
+        return (self.total - self.done) * each + (self.validations - self.validated) * validating
 
     @property
     def to_validation(self) -> bool:
-        """Whether the time left is that to the first validation, before which nobody knows how long one takes."""
-        return self.validations > 0 and not self._looked
+        """Whether the time left is that to the first validation: before it, nobody knows how long one takes."""
+        return self.validations > 0 and not self._validation_seconds

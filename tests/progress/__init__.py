@@ -1,0 +1,1 @@
+"""Tests of the progress bar and its estimates."""
