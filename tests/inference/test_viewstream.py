@@ -24,7 +24,7 @@ from timesformer.video import reader, views
 HERE = Scoring(crops=1, workers=0)
 DENSE = replace(CLIP, sampling="dense", rate=1, fps=10.0)
 
-pytestmark = pytest.mark.usefixtures("soon")
+pytestmark = pytest.mark.usefixtures("soon", "forked")
 
 
 def test_a_whole_video_is_scored_in_portions_with_the_scores_of_one(

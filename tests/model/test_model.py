@@ -184,7 +184,7 @@ def test_a_fresh_model_sees_the_order_of_frames_only_when_started_from_scratch()
     clips = clips_for(reference.VARIANTS["divided"])
     for start, sees in (("image", False), ("scratch", True)):
         torch.manual_seed(0)
-        model = TimeSformer(replace(reference.VARIANTS["divided"], start=start)).double().eval()
+        model = TimeSformer(replace(reference.VARIANTS["divided"], weight_init=start)).double().eval()
         assert ((model(clips) - model(clips.flip(1))).abs().max() > 1e-9) == sees
 
 

@@ -16,7 +16,7 @@ from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.session import TrainingError
 from timesformer.video import reader
 
-pytestmark = pytest.mark.usefixtures("soon")
+pytestmark = pytest.mark.usefixtures("soon", "forked")
 
 
 @pytest.fixture(scope="module")
