@@ -154,7 +154,7 @@ def test_lists_are_as_good_as_tuples_and_numpy_s_floats_as_good_as_python_s() ->
     [
         (lambda: ModelConfig(frames=10**9), r"frames is 1000000000; it must be at most 65,536"),
         (lambda: ModelConfig(depth=20_000), r"depth is 20000; it must be at most 1,000"),
-        (lambda: ModelConfig(width=2**16, heads=1, depth=1000), r"learns at least [\d,]+ numbers; at most"),
+        (lambda: ModelConfig(width=2**16, heads=1, depth=1000), r"has at least [\d,]+ parameters; at most"),
         (lambda: ModelConfig(frames=60_000, size=448), r"60000 frames of 448 px are 47,040,000 patches"),
         (lambda: ModelConfig(size=2**14, patch=1), r"2,147,483,648 patches of 1 px; at most 16,777,216"),
         (lambda: ModelConfig(classes=10**9), r"classes is 1000000000; it must be at most 10,000,000"),
@@ -164,7 +164,7 @@ def test_lists_are_as_good_as_tuples_and_numpy_s_floats_as_good_as_python_s() ->
         (lambda: ModelConfig(size=(224, -16)), r"size -16 is not divisible by patch 16"),
         (lambda: ClipConfig(frames=10**9), r"frames is 1000000000; it must be at most"),
         (lambda: ClipConfig(size=2**60), r"at most 16,384 px a side"),
-        (lambda: ClipConfig(frames=60_000, size=1000), r"2,147,483,648 px a clip can be held"),
+        (lambda: ClipConfig(frames=60_000, size=1000), r"2,147,483,648 px a clip are supported"),
         (lambda: ClipConfig(size=(0, 5)), r"size is \(0, 5\); it must be at least 1"),
         (lambda: ClipConfig(fps=1e-308), r"fps is 1e-308; it must be above 0: from 0.001"),
         (lambda: ClipConfig(rate=10**9), r"rate is 1000000000; it must be at most 1,000,000"),

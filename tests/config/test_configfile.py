@@ -169,7 +169,7 @@ def test_a_whole_number_serves_where_a_fraction_is_meant_and_not_the_other_way()
         ("[model]\nmlp_ratio = -1.0", r"^\[model\] mlp_ratio is -1\.0; it must be above 0\."),
         ("[augment]\nmixup = -1.0", r"^\[augment\] mixup is -1\.0; it must be at least 0\."),
         ("[optim]\nmilestones = [-1, 11]", r"^\[optim\] milestones are \(-1, 11\); they count epochs from 0"),
-        ("[optim]\nmilestones = [14, 11]", r"^\[optim\] milestones are \(14, 11\); the earlier epochs come first\."),
+        ("[optim]\nmilestones = [14, 11]", r"^\[optim\] milestones are \(14, 11\); they must be in ascending order\."),
         ("[engine]\ncheckpointing = -2", r"^\[engine\] checkpointing is -2; it must be at least -1\."),
         ("frozen_blocks = 13", r"^frozen_blocks is 13; it must lie between 0 and the depth, 12\."),
         ("[model]\nwidth = 100", r"^\[model\] width 100 is not divisible by heads 12; choose"),

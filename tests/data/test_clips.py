@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 import timesformer
 from tests import made_trainings
 from timesformer import AugmentConfig, ClipConfig, ClipDataset
-from timesformer.data.batches.dataset import Sample, TrainingClips
+from timesformer.data.batches.batch import Sample
+from timesformer.data.batches.dataset import TrainingClips
 from timesformer.video.views import read_views
 
 CLIP = ClipConfig(frames=3, size=(16, 24), sampling="segments")

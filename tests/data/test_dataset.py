@@ -11,11 +11,15 @@ from torch import Tensor
 
 from tests import made_trainings, made_videos
 from tests.video.test_broken_videos import wipe
+from timesformer import machine
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import TrainConfig
 from timesformer.data import manifest
 from timesformer.data.batches import dataset
-from timesformer.data.batches.dataset import Batch, Broken, Sample, TrainingClips, Video
+from timesformer.data.batches.batch import Batch, Broken, Sample
+from timesformer.data.batches.cache import FILLED, Video, decode_all, short_side
+from timesformer.data.batches.dataset import TrainingClips
+from timesformer.data.batches.order import derived_seed, epoch_order, fingerprint
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.video import reader
@@ -28,7 +32,7 @@ def data(tmp_path: Path) -> Manifest:
 
 def clips(data: Manifest, settings: TrainConfig, *, cache: bool = False) -> TrainingClips:
     items = data.of("train")
-    return TrainingClips(data, items, settings, cache=dataset.decode_all(items, settings) if cache else None)
+    return TrainingClips(data, items, settings, cache=decode_all(items, settings) if cache else None)
 
 
 def batches(data: Manifest, settings: TrainConfig, *, workers: int = 0, cache: bool = False) -> list[Batch]:
@@ -36,7 +40,7 @@ def batches(data: Manifest, settings: TrainConfig, *, workers: int = 0, cache: b
     every = [
         batch
         for epoch in range(2)
-        for batch in dataset.order(12, epoch=epoch, repeats=1, batch=4, seed=settings.engine.seed)
+        for batch in epoch_order(12, epoch=epoch, repeats=1, batch=4, seed=settings.engine.seed)
     ]
     return list(dataset.batches(clips(data, settings, cache=cache), every, workers=workers))
 
@@ -51,32 +55,28 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 
 
 def test_an_epoch_has_every_clip_as_often_as_asked_and_drops_the_last_part() -> None:
-    order = dataset.order(10, epoch=3, repeats=2, batch=4, seed=1)
+    order = epoch_order(10, epoch=3, repeats=2, batch=4, seed=1)
     assert [len(batch) for batch in order] == [4] * 5
     assert Counter(position for batch in order for _, _, position in batch) == dict.fromkeys(range(10), 2)
     assert {(epoch, repeat) for batch in order for epoch, repeat, _ in batch} == {(3, 0), (3, 1)}
-    assert [len(batch) for batch in dataset.order(11, epoch=0, repeats=1, batch=4, seed=1)] == [4, 4]
-    assert [len(batch) for batch in dataset.order(3, epoch=0, repeats=1, batch=8, seed=1)] == [3]
+    assert [len(batch) for batch in epoch_order(11, epoch=0, repeats=1, batch=4, seed=1)] == [4, 4]
+    assert [len(batch) for batch in epoch_order(3, epoch=0, repeats=1, batch=8, seed=1)] == [3]
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     orders = {
         tuple(
-            position
-            for batch in dataset.order(30, epoch=epoch, repeats=1, batch=5, seed=seed)
-            for *_, position in batch
+            position for batch in epoch_order(30, epoch=epoch, repeats=1, batch=5, seed=seed) for *_, position in batch
         )
         for epoch in range(3)
         for seed in range(3)
     }
     assert len(orders) == 9
-    assert dataset.order(30, epoch=2, repeats=1, batch=5, seed=7) == dataset.order(
-        30, epoch=2, repeats=1, batch=5, seed=7
-    )
+    assert epoch_order(30, epoch=2, repeats=1, batch=5, seed=7) == epoch_order(30, epoch=2, repeats=1, batch=5, seed=7)
 
 
 def test_mixed_seeds_differ_in_every_number() -> None:
-    found = {dataset.mixed(*numbers) for numbers in ((0,), (1,), (0, 0), (0, 1), (1, 0), (1, 23), (12, 3))}
+    found = {derived_seed(*numbers) for numbers in ((0,), (1,), (0, 0), (0, 1), (1, 0), (1, 23), (12, 3))}
     assert len(found) == 7 and all(0 <= seed < 2**63 for seed in found)
 
 
@@ -100,7 +100,7 @@ def test_targets_are_classes_labels_or_numbers(data: Manifest) -> None:
     settings = made_trainings.config()
     found = batches(data, settings)[0]
     assert found.clips.shape == (4, 2, 3, 16, 16) and found.targets.dtype == torch.long
-    places = dataset.order(12, epoch=0, repeats=1, batch=4, seed=0)[0]
+    places = epoch_order(12, epoch=0, repeats=1, batch=4, seed=0)[0]
     assert found.targets.tolist() == [data.target(data.of("train")[position]) for _, _, position in places]
     several = made_trainings.relabelled(data, {"dark": ("dark",), "light": ("dark", "light")}, "multilabel")
     assert sorted(set(map(tuple, batches(several, settings)[0].targets.tolist()))) == [(1.0, 0.0), (1.0, 1.0)]
@@ -154,13 +154,13 @@ def test_a_cached_video_is_its_whole_stretch_at_the_training_size(tmp_path: Path
     path = made_videos.write(tmp_path / "long.mp4", frames=40, fps=10, size=(96, 64))
     item = Item(path, "a", "train", start=1.0, end=2.5)
     settings = made_trainings.config(augment={"jitter": (1.0, 1.5)})
-    (video,) = dataset.decode_all([item], settings)
+    (video,) = decode_all([item], settings)
     assert isinstance(video, Video) and video.fps == 10
-    assert video.frames.shape == (15, 3, 24, 36) and dataset.short_side(settings, (24, 36)) == 24
+    assert video.frames.shape == (15, 3, 24, 36) and short_side(settings, (24, 36)) == 24
     wide = replace(settings, model=replace(settings.model, size=(16, 32)), clip=replace(settings.clip, size=(16, 32)))
-    assert dataset.short_side(wide, (64, 96)) == 32  # 48 of the width, which is two thirds in height
+    assert short_side(wide, (64, 96)) == 32  # 48 of the width, which is two thirds in height
     whole = replace(settings, augment=replace(settings.augment, crop="resized"))
-    (video,) = dataset.decode_all([item], whole)
+    (video,) = decode_all([item], whole)
     assert isinstance(video, Video) and made_videos.numbers_of(video.frames) == list(range(10, 25))
 
 
@@ -174,16 +174,16 @@ def test_decoding_stops_where_its_progress_says_so(data: Manifest) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        dataset.decode_all(data.of("train"), made_trainings.config(), progress=stop)
+        decode_all(data.of("train"), made_trainings.config(), progress=stop)
     assert calls == 3
 
 
 def test_a_fingerprint_changes_with_items_and_targets_only(data: Manifest) -> None:
     items = data.of("train")
-    found = dataset.fingerprint(data, items)
-    assert found == dataset.fingerprint(manifest.load(data.source), items)
+    found = fingerprint(data, items)
+    assert found == fingerprint(manifest.load(data.source), items)
     swapped = made_trainings.relabelled(data, {"dark": "light", "light": "dark"}, "classes")
-    assert len({found, dataset.fingerprint(data, items[1:]), dataset.fingerprint(swapped, swapped.of("train"))}) == 3
+    assert len({found, fingerprint(data, items[1:]), fingerprint(swapped, swapped.of("train"))}) == 3
 
 
 @pytest.mark.parametrize("cache", [False, True])
@@ -197,7 +197,7 @@ def test_clips_of_a_varying_rate_are_drawn_by_time(tmp_path: Path, cache: bool) 
         model={"frames": 4, "size": 64},
         augment={"jitter": (1.0, 1.0), "flip": False, "colour": 0.0, "rand_augment": 0, "erase": 0.0},
     )
-    source = TrainingClips(data, [item], settings, cache=dataset.decode_all([item], settings) if cache else None)
+    source = TrainingClips(data, [item], settings, cache=decode_all([item], settings) if cache else None)
     for repeat in range(8):
         sample = source[(0, repeat, 0)]
         assert isinstance(sample, Sample)
@@ -229,7 +229,7 @@ def test_a_damaged_video_is_named_each_time_however_well_it_is_known(
     item = replace(data.of("train")[0], path=path, start=None, end=None)
     config = made_trainings.config()
     reader.info(path)  # as a look over the data does before a training
-    clips = TrainingClips(data, [item], config, cache=dataset.decode_all([item], config) if cached else None)
+    clips = TrainingClips(data, [item], config, cache=decode_all([item], config) if cached else None)
     for repeat in range(3):
         sample = clips[(0, repeat, 0)]
         assert isinstance(sample, Sample)
@@ -241,9 +241,9 @@ def test_frames_that_memory_has_no_room_for_are_refused_before_they_fill_it(
 ) -> None:
     table = made_trainings.table(tmp_path / "videos")
     items, settings = table.of("train"), made_trainings.config()
-    whole = sum(video.frames.nbytes for video in dataset.decode_all(items, settings) if isinstance(video, Video))
-    monkeypatch.setattr(dataset.machine, "memory", lambda: int(whole / dataset.FILLED) + 12)
-    assert len(dataset.decode_all(items, settings)) == len(items)
-    monkeypatch.setattr(dataset.machine, "memory", lambda: int(whole / dataset.FILLED) - 100)
+    whole = sum(video.frames.nbytes for video in decode_all(items, settings) if isinstance(video, Video))
+    monkeypatch.setattr(machine, "memory", lambda: int(whole / FILLED) + 12)
+    assert len(decode_all(items, settings)) == len(items)
+    monkeypatch.setattr(machine, "memory", lambda: int(whole / FILLED) - 100)
     with pytest.raises(ConfigError, match=r"frames of the 12 videos take more than .*--engine.cache off"):
-        dataset.decode_all(items, settings)
+        decode_all(items, settings)

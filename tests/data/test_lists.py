@@ -58,17 +58,17 @@ def test_numbers_in_a_list_are_positions_among_the_weights_classes(tmp_path: Pat
     with pytest.raises(DataError, match=r"val\.csv:1: label 2 but there are 2 class names"):
         load(table, labels=("x", "y"))
     write_list(table, "a.mp4")
-    with pytest.raises(DataError, match=r"val\.csv:1: 'a\.mp4' is no path and label"):
+    with pytest.raises(DataError, match=r"val\.csv:1: 'a\.mp4' is not a path and a label"):
         load(table)
     write_list(table, "a.mp4 0", "b.mp4 q", "c.mp4 1")
-    with pytest.raises(DataError, match=r"val\.csv:2: label 'q', but most labels of the list are positions"):
+    with pytest.raises(DataError, match=r"val\.csv:2: label 'q', but most labels of the list are class indices"):
         load(table)
 
 
 KINETICS = ("label,youtube_id,time_start,time_end,split", "testifying,---QUuC4vJs,84,94,validate")
 
 
-def test_kinetics_prefers_cut_files_and_else_keeps_the_stretch(tmp_path: Path) -> None:
+def test_kinetics_prefers_cut_files_and_else_keeps_the_time_range(tmp_path: Path) -> None:
     touch(
         tmp_path / "v", ["testifying/---QUuC4vJs_000084_000094.mp4", "--GkrdYZ9Tc.mkv", "--nQbRBEz2s_000104_000114.mp4"]
     )
@@ -147,7 +147,7 @@ def test_something_something_says_what_its_files_lack(tmp_path: Path) -> None:
     ):
         load(train)
     dump(train, [{"id": "1", "template": "Moving [something] up"}, 7])
-    with pytest.raises(DataError, match=r"v2-train\.json, entry 2: 7 is no object"):
+    with pytest.raises(DataError, match=r"v2-train\.json, entry 2: 7 is not an object"):
         load(train)
     dump(train, [{"id": "1", "template": "Moving [something] up"}])
     dump(folder / "something-something-v2-labels.json", {"A": "0", "B": "7"})
@@ -177,7 +177,7 @@ def test_diving_takes_whole_videos_and_keeps_recordings_together(tmp_path: Path)
     assert recording.startswith("rec") and recording not in {item.group for item in manifest.of("train")}
     assert {item.start for item in manifest.items} == {None} and len(manifest.of("test")) == 4
     dump(tmp_path / "Diving48_vocab.json", [["Back"], 2])
-    with pytest.raises(DataError, match=r"Diving48_vocab\.json, entry 2: 2 is no list of texts"):
+    with pytest.raises(DataError, match=r"Diving48_vocab\.json, entry 2: 2 is not a list of strings"):
         load(tmp_path)
     dump(tmp_path / "Diving48_V2_test.json", [{"vid_name": "x"}])
     with pytest.raises(DataError, match="entry 1: no 'vid_name' or no 'label'"):
@@ -244,7 +244,7 @@ def test_hmdb51_reads_train_test_and_leaves_the_rest(tmp_path: Path) -> None:
     assert manifest.labels == ("brush_hair", "wave")
     assert [manifest.class_counts(split) for split in ("train", "val", "test")] == [(4, 4), (1, 1), (2, 2)]
     write_list(tmp_path / "splits" / "wave_test_split1.txt", "a.avi 3")
-    with pytest.raises(DataError, match=r"wave_test_split1\.txt:1: 'a\.avi 3' is no video name"):
+    with pytest.raises(DataError, match=r"wave_test_split1\.txt:1: 'a\.avi 3' is not a video name"):
         load(tmp_path / "splits", videos=tmp_path)
 
 

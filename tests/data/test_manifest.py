@@ -52,7 +52,7 @@ def test_split_folders_are_kept_and_others_noted(tmp_path: Path, val: str) -> No
         [f"{val}/a/3.mp4"],
         ["test/b/4.mp4"],
     )
-    assert manifest.notes == ("folders that are no split are left out: extras",)
+    assert manifest.notes == ("left out: folders beside those of the splits: extras",)
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_the_order_of_the_weights_classes_is_kept(tmp_path: Path) -> None:
 def test_one_class_is_enough_to_evaluate_but_not_to_learn(tmp_path: Path) -> None:
     touch(tmp_path, ["a/1.mp4", "a/2.mp4"])
     assert load(tmp_path, labels=("a", "b")).class_counts("all") == (2, 0)
-    with pytest.raises(DataError, match=r"all 2 videos of .* are of one class, 'a'"):
+    with pytest.raises(DataError, match=r"all 2 videos of .* have the same class, 'a'"):
         load(tmp_path)
 
 
@@ -191,7 +191,7 @@ def test_a_table_that_cant_be_written_leaves_the_old_one(tmp_path: Path) -> None
         (["a.mp4", "b.mp4"], "holds 2 videos and no class folders"),
         (["a/1.mp4", "b/readme.txt"], "class folder .*b holds no videos"),
         (["train/a/1.mp4", "val/a/notes.txt"], "class folder .*val/a holds no videos"),
-        (["a/0001.jpg", "b/1.mp4"], "holds images; put the frames of each video into a folder of their own"),
+        (["a/0001.jpg", "b/1.mp4"], "holds images; put the frames of each video into a separate folder"),
         (["a/1.mp4", "b/1.mp4"], "no validation videos can be set aside"),
     ],
 )

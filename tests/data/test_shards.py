@@ -22,6 +22,7 @@ from tests import made_trainings
 from tests.made_videos import numbers_of, write, write_images
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches import dataset
+from timesformer.data.batches.order import WINDOW, epoch_order
 from timesformer.data.care import shards
 from timesformer.data.care.scan import scan
 from timesformer.data.items import DataError, Item
@@ -207,7 +208,7 @@ def test_damaged_missing_and_foreign_shards_are_named(tmp_path: Path, data: Mani
         b"no tar" * 999: "train-00002.tar is damaged, cut off or no tar file",
         whole[:1024] + b"?" + whole[1025:]: "train-00002.tar holds 0 items of the 2 that shards.json counts",
         other.read_bytes(): r"train-00001.tar/\d+.json and .*train-00002.tar/\d+.json are both .*mp4; write the",
-        whole.replace(b'"key"', b'"kez"'): "does not tell the key and label",
+        whole.replace(b'"key"', b'"kez"'): "has no key or no label",
     }.items():
         tar.write_bytes(change)
         with pytest.raises(DataError, match=message):
@@ -222,7 +223,7 @@ def test_damaged_missing_and_foreign_shards_are_named(tmp_path: Path, data: Mani
     for change, message in {
         "{": "is not JSON",
         "[]": 'no "splits"',
-        text.replace("first", "second"): "other facts",
+        text.replace("first", "second"): "other fields",
     }.items():
         index.write_text(change)
         with pytest.raises(DataError, match=message):
@@ -242,7 +243,7 @@ def test_an_epoch_over_shards_has_each_item_once_and_goes_from_window_to_window(
     lying = [shard for shard, count in enumerate(counts) for _ in range(count)]
     draw.shuffle(lying)  # type: ignore[attr-defined]
     order = [
-        dataset.order(len(lying), epoch=epoch, repeats=repeats, batch=1, seed=seed, shards=lying) for epoch in (0, 0, 1)
+        epoch_order(len(lying), epoch=epoch, repeats=repeats, batch=1, seed=seed, shards=lying) for epoch in (0, 0, 1)
     ]
     assert order[0] == order[1]
     places = [place for (place,) in order[0]]
@@ -250,8 +251,8 @@ def test_an_epoch_over_shards_has_each_item_once_and_goes_from_window_to_window(
     for repeat in range(repeats):
         met = [lying[position] for _, its, position in places if its == repeat]
         ends = sorted((max(i for i, shard in enumerate(met) if shard == which), which) for which in set(met))
-        for start in range(0, len(ends), dataset.WINDOW):
-            window = {shard for _, shard in ends[start : start + dataset.WINDOW]}
+        for start in range(0, len(ends), WINDOW):
+            window = {shard for _, shard in ends[start : start + WINDOW]}
             length = sum(counts[shard] for shard in window)
             assert set(met[:length]) == window
             met = met[length:]
@@ -260,7 +261,7 @@ def test_an_epoch_over_shards_has_each_item_once_and_goes_from_window_to_window(
 def test_the_order_of_shards_and_of_items_changes_with_seed_and_epoch() -> None:
     lying = [number % 40 for number in range(400)]
     orders = [
-        dataset.order(400, epoch=epoch, repeats=1, batch=400, seed=seed, shards=lying)
+        epoch_order(400, epoch=epoch, repeats=1, batch=400, seed=seed, shards=lying)
         for epoch, seed in ((0, 0), (1, 0), (0, 1))
     ]
     firsts = [tuple(lying[place[2]] for place in batches[0][:40]) for batches in orders]

@@ -87,7 +87,7 @@ def test_broken_videos_are_named_and_the_others_scored(tmp_path: Path) -> None:
     assert found.keys == ("0.mp4", "1.mp4")
     torch.testing.assert_close(found.scores, expected([200, 20]), atol=0.01, rtol=0)
     assert [key for key, _ in found.failed] == ["b.mp4", "0.mp4@9-10", "none.mp4"]
-    assert ["not a video" in found.failed[0][1], "before its stretch" in found.failed[1][1]] == [True, True]
+    assert ["not a video" in found.failed[0][1], "before its time range" in found.failed[1][1]] == [True, True]
     assert done == [5]
     nothing = score_videos(Grey(), [items[0]], CLIP, HERE)
     assert (len(nothing.items), len(nothing.scores), len(nothing.failed)) == (0, 0, 1)

@@ -80,7 +80,7 @@ def test_adapters_change_nothing_at_first_and_rank_zero_ever() -> None:
 def test_what_an_image_model_lacks_learns_in_full(tmp_path: Path) -> None:
     torch.save(vit(), tmp_path / "vit.pth")
     started = loading.load(tmp_path / "vit.pth", classes=2)
-    adapters.add(started.model, 2, started.report.lacking)
+    adapters.add(started.model, 2, started.report.missing)
     learning = {name for name, value in started.model.named_parameters() if value.requires_grad and "lora_" not in name}
     extra = {f"blocks.{block}.steps.time.extra.{part}" for block in (0, 1) for part in ("weight", "bias")}
     assert learning == {"embedding.time", "head.weight", "head.bias"} | extra
@@ -133,9 +133,12 @@ def test_few_clips_are_learned_by_heart_through_adapters(data: Manifest, init: P
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lora": 8}, "lora 8 adapts weights that are there already; name them with init"),
-        ({"lora": 8, "init": "k400-base", "freeze": "backbone"}, "lora 8 and freeze 'backbone' both say what learns"),
-        ({"lora": -1, "init": "k400-base"}, "lora is -1; a rank must be at least 1"),
+        ({"lora": 8}, "lora 8 adapts pretrained weights; name them with init"),
+        (
+            {"lora": 8, "init": "k400-base", "freeze": "backbone"},
+            "lora 8 and freeze 'backbone' both choose what is trained",
+        ),
+        ({"lora": -1, "init": "k400-base"}, "lora is -1; it must be a rank of at least 1"),
     ],
 )
 def test_settings_that_say_nothing_sensible_are_refused(settings: dict[str, Any], message: str) -> None:

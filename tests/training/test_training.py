@@ -19,6 +19,7 @@ from timesformer.config import configfile
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches import dataset
+from timesformer.data.batches.order import epoch_order
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.inference.scoring import Scoring
@@ -82,7 +83,7 @@ def test_a_step_is_the_textbook_step(data: Manifest, tmp_path: Path, clip_grad: 
     optim = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "lr": 0.1, "batch": 12, "epochs": 1}
     settings = made_trainings.config(optim=optim | {"clip_grad": clip_grad, "label_smoothing": smoothing})
     trained(data, settings, tmp_path / "run")
-    places = dataset.order(12, epoch=0, repeats=1, batch=12, seed=0)
+    places = epoch_order(12, epoch=0, repeats=1, batch=12, seed=0)
     (batch,) = dataset.batches(dataset.TrainingClips(data, data.of("train"), settings), places, workers=0)
     model = start(settings).train()
     F.cross_entropy(model(batch.clips), batch.targets, label_smoothing=smoothing).backward()

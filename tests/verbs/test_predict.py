@@ -97,7 +97,7 @@ def test_a_stretch_is_predicted_on_its_own(tmp_path: Path) -> None:
     predictor = Predictor(tiny(LABELS), device="cpu")
     assert predictor(path, end=0.5).scores == pytest.approx(predictor(dark).scores, abs=0.01)
     assert predictor(path, start=0.5).scores == pytest.approx(predictor(light).scores, abs=0.01)
-    with pytest.raises(VideoError, match="before its stretch"):
+    with pytest.raises(VideoError, match="before its time range"):
         predictor(path, start=1.0)
 
 

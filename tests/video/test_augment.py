@@ -13,7 +13,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from timesformer.config.model import ClipConfig
 from timesformer.config.training import AugmentConfig
-from timesformer.video import augment
+from timesformer.video import augment, operations
+from timesformer.video.boxes import jitter_box, random_box, resized_box
 from timesformer.video.transforms import normalise, resize
 
 CLIP = ClipConfig(size=32)
@@ -87,7 +88,7 @@ def test_cropping_before_resizing_is_resizing_before_cropping() -> None:
 
 def test_jitter_draws_every_zoom_of_its_range_and_every_place() -> None:
     config, generator = AugmentConfig(jitter=(1.0, 2.0)), seeded()
-    boxes = [augment.jitter_box((16, 20), 16, config, generator) for _ in range(3000)]
+    boxes = [jitter_box((16, 20), 16, config, generator) for _ in range(3000)]
     assert {height for _, _, height, _ in boxes} == set(range(8, 17))
     assert all(height == width for _, _, height, width in boxes)
     assert {(top, left) for top, left, height, _ in boxes if height == 12} == {
@@ -98,7 +99,7 @@ def test_jitter_draws_every_zoom_of_its_range_and_every_place() -> None:
 def test_inverse_jitter_is_uniform_in_the_share_of_the_frame() -> None:
     def mean_side(config: AugmentConfig) -> float:
         generator = seeded()
-        return sum(augment.jitter_box((224, 224), 224, config, generator)[2] for _ in range(2000)) / 2000
+        return sum(jitter_box((224, 224), 224, config, generator)[2] for _ in range(2000)) / 2000
 
     uniform = AugmentConfig(jitter=(1.0, 2.0))
     assert mean_side(replace(uniform, inverse_jitter=True)) == pytest.approx(168, abs=2.5)  # the middle of 112 and 224
@@ -108,7 +109,7 @@ def test_inverse_jitter_is_uniform_in_the_share_of_the_frame() -> None:
 @pytest.mark.parametrize("size", [(180, 320), (320, 180), (90, 400), (64, 64)])
 def test_a_crop_that_is_not_square_is_cut_in_its_own_aspect_and_as_large_as_it_may_be(size: tuple[int, int]) -> None:
     config, generator = AugmentConfig(jitter=(1.0, 2.0)), seeded()
-    boxes = [augment.jitter_box(size, (32, 56), config, generator) for _ in range(1000)]
+    boxes = [jitter_box(size, (32, 56), config, generator) for _ in range(1000)]
     assert all(abs(width * 32 / 56 - height) < 1.01 for _, _, height, width in boxes)
     assert all(top + height <= size[0] and left + width <= size[1] for top, left, height, width in boxes)
     whole = min(size[0] / 32, size[1] / 56)  # the zoom at which one axis is seen whole
@@ -126,27 +127,27 @@ def test_model_input_has_the_shape_of_the_clip(crop: Literal["jitter", "resized"
 
 def test_resized_boxes_for_a_crop_that_is_not_square_vary_around_its_own_aspect() -> None:
     generator = seeded()
-    boxes = [augment.resized_box((300, 400), generator, 16 / 9) for _ in range(1000)]
+    boxes = [resized_box((300, 400), generator, 16 / 9) for _ in range(1000)]
     aspects = [width / height for _, _, height, width in boxes]
     assert min(aspects) > 16 / 9 * 0.74 and max(aspects) < 16 / 9 * 1.35
-    assert augment.resized_box((10, 1000), generator, 2.0) == (0, 486, 10, 27)
-    assert augment.resized_box((1000, 10), generator, 2.0) == (496, 0, 7, 10)
+    assert resized_box((10, 1000), generator, 2.0) == (0, 486, 10, 27)
+    assert resized_box((1000, 10), generator, 2.0) == (496, 0, 7, 10)
 
 
 def test_resized_boxes_keep_to_their_area_and_aspect() -> None:
     generator = seeded()
-    boxes = [augment.resized_box((300, 400), generator) for _ in range(1000)]
+    boxes = [resized_box((300, 400), generator) for _ in range(1000)]
     areas = [height * width / 120_000 for _, _, height, width in boxes]
     aspects = [width / height for _, _, height, width in boxes]
     assert min(areas) > 0.075 and 0.9 < max(areas) <= 1
     assert min(aspects) > 0.74 and max(aspects) < 1.35
     assert all(top + height <= 300 and left + width <= 400 for top, left, height, width in boxes)
-    small = [augment.random_box((300, 400), (0.1, 0.3), (0.75, 4 / 3), generator) for _ in range(1000)]
+    small = [random_box((300, 400), (0.1, 0.3), (0.75, 4 / 3), generator) for _ in range(1000)]
     assert np.mean([box[2] * box[3] for box in small if box]) == pytest.approx(0.2 * 120_000, rel=0.02)
 
 
 def test_a_resized_box_that_fits_nowhere_is_the_centre() -> None:
-    assert augment.resized_box((10, 1000), seeded()) == (0, 493, 10, 13)
+    assert resized_box((10, 1000), seeded()) == (0, 493, 10, 13)
 
 
 def test_half_of_the_clips_are_mirrored_and_none_without_flip() -> None:
@@ -168,10 +169,10 @@ def test_training_takes_uint8_pixels_only() -> None:
 @pytest.mark.parametrize(
     ("ours", "enhancer"),
     [
-        (augment.brightness, ImageEnhance.Brightness),
-        (augment.contrast, ImageEnhance.Contrast),
-        (augment.saturation, ImageEnhance.Color),
-        (augment.sharpness, ImageEnhance.Sharpness),
+        (operations.brightness, ImageEnhance.Brightness),
+        (operations.contrast, ImageEnhance.Contrast),
+        (operations.saturation, ImageEnhance.Color),
+        (operations.sharpness, ImageEnhance.Sharpness),
     ],
 )
 def test_colour_changes_agree_with_pillow(
@@ -184,11 +185,11 @@ def test_colour_changes_agree_with_pillow(
 @pytest.mark.parametrize(
     ("ours", "theirs", "rounding"),
     [
-        (augment.equalize, ImageOps.equalize, 0.0),
-        (augment.autocontrast, ImageOps.autocontrast, 1.01),
-        (lambda frames: augment.posterize(frames, 4), lambda image: ImageOps.posterize(image, 4), 0.0),
-        (lambda frames: augment.posterize(frames, 7), lambda image: ImageOps.posterize(image, 7), 0.0),
-        (lambda frames: augment.solarize(frames, 100), lambda image: ImageOps.solarize(image, 100), 0.0),
+        (operations.equalize, ImageOps.equalize, 0.0),
+        (operations.autocontrast, ImageOps.autocontrast, 1.01),
+        (lambda frames: operations.posterize(frames, 4), lambda image: ImageOps.posterize(image, 4), 0.0),
+        (lambda frames: operations.posterize(frames, 7), lambda image: ImageOps.posterize(image, 7), 0.0),
+        (lambda frames: operations.solarize(frames, 100), lambda image: ImageOps.solarize(image, 100), 0.0),
     ],
 )
 def test_changes_of_levels_agree_with_pillow(
@@ -199,12 +200,12 @@ def test_changes_of_levels_agree_with_pillow(
 
 def test_one_coloured_frames_survive_equalize_and_autocontrast() -> None:
     flat = torch.full((2, 3, 8, 8), 77.0)
-    assert torch.equal(augment.equalize(flat), flat)
-    assert torch.equal(augment.autocontrast(flat), flat)
+    assert torch.equal(operations.equalize(flat), flat)
+    assert torch.equal(operations.autocontrast(flat), flat)
 
 
 @pytest.mark.parametrize(
-    "change", [augment.autocontrast, augment.equalize, lambda frames: augment.contrast(frames, 0.5)]
+    "change", [operations.autocontrast, operations.equalize, lambda frames: operations.contrast(frames, 0.5)]
 )
 def test_a_clip_changes_like_its_frames_side_by_side_so_a_fade_stays_a_fade(
     change: Callable[[torch.Tensor], torch.Tensor],
@@ -216,7 +217,7 @@ def test_a_clip_changes_like_its_frames_side_by_side_so_a_fade_stays_a_fade(
 @pytest.mark.parametrize("degrees", [-30.0, -7.0, 0.0, 12.5, 90.0])
 def test_rotation_agrees_with_pillow(degrees: float) -> None:
     frames = picture()
-    off = difference(augment.rotate(frames, degrees), as_image(frames).rotate(degrees)) > 0
+    off = difference(operations.rotate(frames, degrees), as_image(frames).rotate(degrees)) > 0
     assert off.mean() < 0.002
 
 
@@ -232,12 +233,12 @@ def test_rotation_agrees_with_pillow(degrees: float) -> None:
 def test_shears_and_shifts_agree_with_pillow(name: str, amount: float, matrix: tuple[float, ...]) -> None:
     frames = picture()
     expected = as_image(frames).transform((80, 60), Image.Transform.AFFINE, matrix)
-    assert (difference(augment.OPERATIONS[name](frames, amount), expected) > 0).mean() < 0.002
+    assert (difference(operations.OPERATIONS[name](frames, amount), expected) > 0).mean() < 0.002
 
 
-@pytest.mark.parametrize("name", sorted(set(augment.OPERATIONS) - {"autocontrast", "equalize"}))
+@pytest.mark.parametrize("name", sorted(set(operations.OPERATIONS) - {"autocontrast", "equalize"}))
 def test_operations_do_nothing_at_magnitude_zero_and_something_at_thirty(name: str) -> None:
-    frames, change = picture(), augment.OPERATIONS[name]
+    frames, change = picture(), operations.OPERATIONS[name]
     torch.testing.assert_close(change(frames, 0.0), frames)
     assert torch.equal(change(frames, 1.0), frames) == (name == "identity")
 
@@ -245,14 +246,14 @@ def test_operations_do_nothing_at_magnitude_zero_and_something_at_thirty(name: s
 @pytest.mark.parametrize(("magnitude", "bits"), [(0, 8), (9, 7), (15, 6), (30, 4)])
 def test_posterize_keeps_the_documented_bits(magnitude: int, bits: int) -> None:
     frames = picture()
-    assert torch.equal(augment.OPERATIONS["posterize"](frames, magnitude / 30), augment.posterize(frames, bits))
+    assert torch.equal(operations.OPERATIONS["posterize"](frames, magnitude / 30), operations.posterize(frames, bits))
 
 
 def test_rand_augment_draws_all_fourteen_operations() -> None:
     generator, frames = seeded(), picture(20, 20)
-    results = {augment.rand_augment(frames, 30, generator=generator).sum().item() for _ in range(400)}
+    results = {operations.rand_augment(frames, 30, generator=generator).sum().item() for _ in range(400)}
     # The signed operations come in two directions; solarize, posterize, identity, autocontrast, equalize in one.
-    assert len(augment.OPERATIONS) == 14 and len(results) == 2 * 14 - 5
+    assert len(operations.OPERATIONS) == 14 and len(results) == 2 * 14 - 5
 
 
 def test_erasing_blanks_one_box_in_all_frames_with_its_probability() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.made_videos import encode, number_of, numbered, numbers_of, write, write_images
 from timesformer.video.decoder.index import index
-from timesformer.video.decoder.shots import stretches
+from timesformer.video.decoder.shots import seek_plan
 from timesformer.video.reader import count_decodable, info, read, read_noted
 
 ODD = Path(__file__).parents[3] / "shared" / "data" / "odd_videos"
@@ -254,7 +254,7 @@ def test_stretches_hold_every_wanted_frame_once_and_start_at_or_before_it(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / f"gop{gop}.mp4"
     table = index(path if path.is_file() else write(path, frames=FRAMES, gop=gop, bframes=2 if gop > 1 else 0))
-    plan = stretches(table, sorted(wanted))
+    plan = seek_plan(table, sorted(wanted))
     assert [number for _, numbers in plan for number in numbers] == sorted(wanted)
     assert all(key <= table.starts[numbers[0]] for key, numbers in plan)
     assert [key for key, _ in plan] == sorted({key for key, _ in plan})

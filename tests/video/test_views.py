@@ -1,4 +1,4 @@
-"""The views of a video: the right frames of the right stretch, with the pixels of a full-size read."""
+"""The views of a video: the right frames of the right time range, with the pixels of a full-size read."""
 
 import resource
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tests.made_videos import numbers_of, write
 from timesformer.config.model import ClipConfig
 from timesformer.video import memory, reader, sampling, transforms
 from timesformer.video.reader import VideoError, VideoInfo
-from timesformer.video.views import frame_range, planned, portions, read_views, stretch
+from timesformer.video.views import frame_range, frames_between, planned, portions, read_views
 
 CLIP = ClipConfig(frames=4, rate=2, size=64, mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -54,7 +54,7 @@ def test_a_stretch_is_seen_as_a_video_of_its_own(tmp_path: Path) -> None:
     assert shown(read_views(path, clip, crops=3, start=2.0, end=3.0))[:4] == [23, 24, 25, 26]
     assert shown(read_views(path, clip, crops=3, start=5.7))[:4] == [57, 58, 59, 59]
     assert shown(read_views(path, clip, crops=3, end=0.2))[:4] == [0, 1, 1, 1]
-    with pytest.raises(VideoError, match=r"ends after 6\.000 s, before its stretch from 7 s"):
+    with pytest.raises(VideoError, match=r"ends after 6\.000 s, before its time range from 7 s"):
         read_views(path, clip, start=7, end=8)
 
 
@@ -81,30 +81,30 @@ def test_many_large_clips_are_read_in_portions_without_changing_a_pixel(
 
 def test_a_stretch_holds_the_frames_whose_time_lies_in_it() -> None:
     video = with_times(*(number / 10 for number in range(50)))
-    assert stretch(video, None, None) == (0, 50)
-    assert stretch(video, 1.0, 2.0) == (10, 10)
-    assert stretch(video, 1.01, 2.01) == (11, 10)
-    assert stretch(video, 4.5, 99.0) == (45, 5)
-    assert stretch(video, None, 0.3) == (0, 3)
-    assert stretch(video, 0.7 + 1e-9, 1.1 - 1e-9) == (7, 4)
+    assert frames_between(video, None, None) == (0, 50)
+    assert frames_between(video, 1.0, 2.0) == (10, 10)
+    assert frames_between(video, 1.01, 2.01) == (11, 10)
+    assert frames_between(video, 4.5, 99.0) == (45, 5)
+    assert frames_between(video, None, 0.3) == (0, 3)
+    assert frames_between(video, 0.7 + 1e-9, 1.1 - 1e-9) == (7, 4)
     uneven = with_times(0, 0.1, 1.5, 1.6)
-    assert stretch(uneven, 0.1, 1.5) == (1, 1)
+    assert frames_between(uneven, 0.1, 1.5) == (1, 1)
 
 
 def test_a_stretch_shorter_than_a_frame_is_the_frame_shown() -> None:
     video = with_times(0.0, 1.0, 2.0)
-    assert stretch(video, 1.2, 1.4) == (1, 1)
-    assert stretch(video, 0.0, 0.0005) == (0, 1)
-    assert stretch(video, 2.05, 9.0) == (2, 1)
+    assert frames_between(video, 1.2, 1.4) == (1, 1)
+    assert frames_between(video, 0.0, 0.0005) == (0, 1)
+    assert frames_between(video, 2.05, 9.0) == (2, 1)
 
 
 def test_impossible_stretches_are_refused() -> None:
     video = with_times(0.0, 0.1)
-    with pytest.raises(VideoError, match="before its stretch"):
-        stretch(video, 0.2, 0.3)
+    with pytest.raises(VideoError, match="before its time range"):
+        frames_between(video, 0.2, 0.3)
     for start, end in ((-1.0, 1.0), (1.0, 1.0), (0.1, 0.05), (None, 0.0)):
         with pytest.raises(ValueError, match="start must be at least 0 and below end"):
-            stretch(video, start, end)
+            frames_between(video, start, end)
 
 
 @given(
@@ -119,7 +119,7 @@ def test_stretches_that_touch_share_no_frame_and_lose_none(gaps: list[int], cuts
     borders = [0.0, *(cut / 1000 for cut in sorted(cuts) if cut / 1000 < video.duration - 0.002)]
     found: list[int] = []
     for start, end in pairwise([*borders, None]):
-        first, count = stretch(video, start, end)
+        first, count = frames_between(video, start, end)
         assert count >= 1 and first >= 0 and first + count <= video.frames
         inside = [number for number, time in enumerate(times) if start - 0.001 <= time < (end or 1e9) - 0.001]
         assert not inside or list(range(first, first + count)) == inside
@@ -175,11 +175,11 @@ def test_memory_that_runs_out_is_the_error_of_the_video(tmp_path: Path) -> None:
         OSError(12, "Cannot allocate memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."),
     ):
-        with pytest.raises(VideoError, match=r"v\.mp4: takes more memory than there is"), memory.named("v.mp4"):
+        with pytest.raises(VideoError, match=r"v\.mp4: takes more memory than there is"), memory.error_for("v.mp4"):
             raise error
-    with pytest.raises(VideoError, match="takes more memory"), memory.named("v.mp4"):
+    with pytest.raises(VideoError, match="takes more memory"), memory.error_for("v.mp4"):
         torch.empty(2**60, dtype=torch.uint8)
-    with pytest.raises(RuntimeError, match="another"), memory.named("v.mp4"):
+    with pytest.raises(RuntimeError, match="another"), memory.error_for("v.mp4"):
         raise RuntimeError("another")
     with pytest.raises(VideoError, match=r"needs 5\.7 GiB for 8 frames of 16000x16000 pixels, more than the 4 GiB"):
         memory.check_frames("v.gif", 8, (16000, 16000))

@@ -212,7 +212,7 @@ def test_a_report_says_every_change_and_folds_alike_blocks() -> None:
         layout="official",
         loaded=5,
         zero=("blocks.0.steps.time.extra.bias", "blocks.1.steps.time.extra.bias", "embedding.time"),
-        fresh=("head.weight",),
+        new=("head.weight",),
         resized=(Resized("embedding.position", (1, 5, 8), (1, 10, 8), "nearest in 2-D"),),
         notes=("no cfg",),
     )

@@ -116,11 +116,11 @@ def test_foreign_tensors_beside_a_model_are_left_out_and_named(tmp_path: Path) -
     for prefix in ("", "model.", "module.net."):
         torch.save({"state_dict": {**under(prefix, vit()), **beside}}, tmp_path / "w")
         report = load(tmp_path / "w").report
-        assert report is not None and set(report.extra) == set(beside)
+        assert report is not None and set(report.unused) == set(beside)
     parts = {**under("model.", vit()), "model.head2.weight": torch.ones(2)}
     torch.save(parts, tmp_path / "w")
     report = load(tmp_path / "w").report
-    assert report is not None and report.extra == ("model.head2.weight",)  # by its own name
+    assert report is not None and report.unused == ("model.head2.weight",)  # by its own name
 
 
 def test_what_compilers_and_wrappers_put_in_the_middle_of_names_is_left_out(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_what_compilers_and_wrappers_put_in_the_middle_of_names_is_left_out(tmp_
     }
     torch.save({"model_state": under("_fsdp_wrapped_module.", names)}, tmp_path / "w")
     loaded = load(tmp_path / "w")
-    assert same_logits(loaded.model, random_model()) and loaded.report is not None and not loaded.report.extra
+    assert same_logits(loaded.model, random_model()) and loaded.report is not None and not loaded.report.unused
 
 
 A, B = other(1), other(2)

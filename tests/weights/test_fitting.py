@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tests.made_weights import SMALL, mmaction, random_clips, random_model, same_logits, save_official
 from timesformer.config.model import ClipConfig
 from timesformer.weights.checkpoint import Checkpoint, save
-from timesformer.weights.formats.source import _mlp_ratio
+from timesformer.weights.formats.shapes import mlp_ratio
 from timesformer.weights.loading import load, start
 from timesformer.weights.report import WeightsError
 
@@ -83,8 +83,8 @@ def test_another_number_of_classes_starts_a_new_head_and_drops_the_labels(tmp_pa
     kept, renewed = load(tmp_path / "w.pth", classes=5), load(tmp_path / "w.pth", classes=3)
     assert kept.report is not None
     assert renewed.report is not None
-    assert (kept.labels, kept.report.fresh) == (("a", "b", "c", "d", "e"), ())
-    assert (renewed.labels, renewed.report.fresh) == ((), ("head.weight", "head.bias"))
+    assert (kept.labels, kept.report.new) == (("a", "b", "c", "d", "e"), ())
+    assert (renewed.labels, renewed.report.new) == ((), ("head.weight", "head.bias"))
     assert renewed.model.head.weight.shape == (3, 64)
     assert 0 < renewed.model.head.weight.abs().max() < 0.2
 
@@ -96,7 +96,7 @@ def test_start_makes_exactly_the_wanted_model_or_says_why_not(tmp_path: Path) ->
     assert started.model.config == wanted
     assert started.report is not None
     assert [change.rule for change in started.report.resized] == ["bicubic in 2-D", "linear"]
-    assert start(path, replace(SMALL, position="space")).report.extra == ("embedding.time",)  # type: ignore[union-attr]
+    assert start(path, replace(SMALL, position="space")).report.unused == ("embedding.time",)  # type: ignore[union-attr]
     for other, message in (
         ({"depth": 3}, "set depth to 2"),
         ({"scheme": "joint"}, "choose scheme 'divided'"),
@@ -140,4 +140,4 @@ def test_clip_settings_change_only_where_the_clip_is_asked_to(tmp_path: Path) ->
 @pytest.mark.parametrize("width", [48, 84, 192, 768])
 def test_every_hidden_width_of_the_mlp_is_recovered(width: int) -> None:
     for hidden in range(1, 4 * width, 7):
-        assert int(width * _mlp_ratio(hidden, width, 4.0)) == hidden
+        assert int(width * mlp_ratio(hidden, width, 4.0)) == hidden

@@ -103,7 +103,7 @@ def test_every_shape_of_folder_is_read(shape: str, tmp_path: Path) -> None:
     assert loaded.model.config.heads == 4
     assert loaded.report is not None
     extra = ("step", f"{next(iter(state))} in part1.bin") if shape == "sharded bin" else ()
-    assert loaded.report.extra == extra
+    assert loaded.report.unused == extra
     with torch.no_grad():
         if shape == "no head":
             expected = reference.timesformer(clips)[0][:, 0]

@@ -88,7 +88,7 @@ def test_sizes_patches_and_class_counts_of_published_image_models_are_read(
     loaded = load(tmp_path / "weights", classes=7)
     assert loaded.model.config == replace(config, classes=7)
     assert loaded.report is not None
-    assert loaded.report.fresh == ("head.weight", "head.bias")
+    assert loaded.report.new == ("head.weight", "head.bias")
     assert any("heads not stated" in note for note in loaded.report.notes)
 
 
@@ -106,7 +106,7 @@ def test_a_norm_before_the_blocks_and_other_parts_outside_them_are_reported(tmp_
     report = load(saved(tensors, tmp_path / "clip.pth")).report
     assert report is not None
     assert any("norm_pre, a LayerNorm before the blocks, is left out" in note for note in report.notes)
-    assert report.extra == ("norm_pre.weight", "norm_pre.bias")
+    assert report.unused == ("norm_pre.weight", "norm_pre.bias")
     assert "embedding.patch.bias" in report.zero
 
 
@@ -137,7 +137,7 @@ def test_a_distilled_deit_loses_its_second_token_and_says_so(tmp_path: Path) -> 
     loaded = load(saved({"model": distilled}, tmp_path / "deit.pth"))
     assert torch.equal(loaded.model.embedding.position, rows)  # type: ignore[arg-type]
     assert loaded.report is not None
-    assert loaded.report.extra == ("dist_token", "head_dist.weight")
+    assert loaded.report.unused == ("dist_token", "head_dist.weight")
     assert any("distilled" in note for note in loaded.report.notes)
 
 
@@ -160,7 +160,7 @@ def test_arrays_of_the_jax_release_equal_the_same_weights_in_timms_names(prefix:
     ours = loaded.model.state_dict()
     assert loaded.model.config.heads == 4
     assert loaded.report is not None
-    assert loaded.report.extra == ("step",)
+    assert loaded.report.unused == ("step",)
     assert all(torch.equal(ours[name], expected[name]) for name in expected)
 
 
@@ -178,7 +178,7 @@ def test_starting_from_scratch_draws_the_time_parts_and_reports_them(tmp_path: P
     started = start(saved(vit(), tmp_path / "vit.pth"), replace(SMALL, weight_init="scratch"))
     assert started.report is not None
     assert started.report.zero == ()
-    assert "embedding.time" in started.report.fresh
+    assert "embedding.time" in started.report.new
     assert started.model.embedding.time is not None
     assert started.model.embedding.time.std() > 0.1
     assert started.model.state_dict()["blocks.1.steps.time.extra.weight"].std() > 0.01

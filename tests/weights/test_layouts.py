@@ -32,7 +32,7 @@ def test_an_official_file_gives_identical_logits_and_its_own_settings(
     )
     assert loaded.report is not None
     assert loaded.report.loaded == len(model.state_dict())
-    assert not loaded.report.extra + loaded.report.zero + loaded.report.fresh + loaded.report.copied
+    assert not loaded.report.unused + loaded.report.zero + loaded.report.new + loaded.report.copied
 
 
 @pytest.mark.parametrize("wrapper", ["bare", "state_dict", "module", "safetensors"])
@@ -145,7 +145,7 @@ def test_every_backbone_tensor_must_be_there(name: str, tmp_path: Path) -> None:
             load(tmp_path / "w.pyth")
         report = load(tmp_path / "w.pyth", classes=2).report
         assert report is not None
-        assert report.fresh == ("head.weight", "head.bias")
+        assert report.new == ("head.weight", "head.bias")
         return
     with pytest.raises(WeightsError, match=r"lacks|missing|block tensors"):
         load(tmp_path / "w.pyth", classes=5)
@@ -165,7 +165,7 @@ def test_extra_entries_are_reported_by_their_own_names(tmp_path: Path) -> None:
     torch.save({"model_state": tensors}, tmp_path / "w.pyth")
     report = load(tmp_path / "w.pyth").report
     assert report is not None
-    assert set(report.extra) == {"queue.weight", "step"}
+    assert set(report.unused) == {"queue.weight", "step"}
 
 
 @pytest.mark.parametrize("scheme", FOREIGN_SCHEMES)

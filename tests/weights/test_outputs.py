@@ -57,7 +57,7 @@ def test_the_same_names_in_the_same_order_keep_the_head(weights: Path) -> None:
     started, new, old = begun(weights, NAMES)
     assert torch.equal(new, old)
     assert started.report is not None and started.report.head == "kept: the same 5 names in the same order"
-    assert started.report.fresh == ()
+    assert started.report.new == ()
 
 
 def test_the_same_names_in_another_order_move_the_rows(weights: Path) -> None:
@@ -77,7 +77,7 @@ def test_names_in_common_keep_their_rows_and_the_others_begin_anew(weights: Path
     started, new, old = begun(weights, ("jump", "run", "walk"))
     assert torch.equal(new[1], old[3]) and torch.equal(new[2], old[0])
     assert 0 < new[0].abs().max() < 0.2
-    assert started.report is not None and started.report.fresh == ()
+    assert started.report is not None and started.report.new == ()
     assert started.report.head == "rows of 2 of 3 names kept; new: jump; 3 of the weights' names left out"
     started, new, old = begun(weights, ("wave", "walk"))
     assert torch.equal(new, old[[4, 0]])
@@ -88,7 +88,7 @@ def test_names_in_common_keep_their_rows_and_the_others_begin_anew(weights: Path
 def test_other_names_begin_with_a_new_head_whatever_their_number(labels: tuple[str, ...], weights: Path) -> None:
     started, new, _ = begun(weights, labels)
     assert new.abs().max() < 0.2
-    assert started.report is not None and started.report.fresh == ("head.weight", "head.bias")
+    assert started.report is not None and started.report.new == ("head.weight", "head.bias")
     assert started.report.head.startswith(f"new: none of the {len(labels)} names is among the weights' (walk, Gähnen")
 
 

@@ -1,4 +1,4 @@
-"""What a config checks itself with: the type of every field, the choices, and limits; and sizes of frames in words."""
+"""Checks of a config: types, choices and limits of its fields; and frame sizes as text."""
 
 import difflib
 import math
@@ -25,8 +25,8 @@ def require(condition: bool, message: str) -> None:
 def check_fields(config: object) -> None:
     """Raise :class:`ConfigError` unless every field of a dataclass holds what its annotation says.
 
-    Choices are compared, whole numbers are no strings, floats or booleans, and floats are finite. A list where a tuple
-    belongs becomes one, so that equal settings compare equal.
+    An integer field takes no float, string or boolean; floats must be finite. A list is converted where the field is a
+    tuple, so that equal settings compare equal.
     """
     kind: Any = type(config)
     for name, hint in _hints(kind).items():
@@ -44,7 +44,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def fits(value: object, hint: Any) -> bool:
-    """Whether a value is what an annotation of a config says."""
+    """Whether a value has the type of a config field's annotation."""
     origin, options = get_origin(hint), get_args(hint)
     if origin is Literal:
         return any(type(value) is type(option) and value == option for option in options)
@@ -70,21 +70,21 @@ def _finite(value: float) -> bool:
 
 
 def choice(name: str, value: object, options: Iterable[str]) -> None:
-    """Raise :class:`ConfigError` for a value that is none of the options, with the nearest of them."""
+    """Raise :class:`ConfigError` for a value that is none of the options, and suggest the nearest."""
     options = tuple(options)
     known = isinstance(value, str) and value in options
     require(known, f"{name} is {shown(value)}; it must be {_one_of(options, value)}")
 
 
 def shown(value: object) -> str:
-    """A wrong value in a message, cut where it is long."""
+    """Return a value as text for a message, truncated where it is long."""
     if isinstance(value, int) and value.bit_length() > 10**4:  # Python itself refuses to write thousands of digits
         return "a whole number of thousands of digits"
     return "a table" if isinstance(value, dict) else f"{value!r:.80}"
 
 
 def wanted(hint: Any, value: object) -> str:
-    """What a field takes, as the end of a sentence, with the nearest choice to a wrong one."""
+    """Describe what a field accepts, as the end of a sentence, with the nearest choice to a wrong value."""
     options = get_args(hint)
     if get_origin(hint) is Literal:
         return _one_of(options, value)
@@ -108,7 +108,7 @@ def _one_of(options: Iterable[Any], value: object) -> str:
 
 
 def nearest(value: str, options: Iterable[Any]) -> str | None:
-    """The option that a wrong text most likely means: spelt otherwise, longer or shorter, or with a typo."""
+    """Return the option that a wrong text most likely means: another spelling, an abbreviation, or a typo."""
     plain = {_plain(option): option for option in options if isinstance(option, str)}
     given = _plain(value)
     if given in plain:
@@ -123,25 +123,25 @@ def _plain(text: str) -> str:
 
 
 def at_least(least: int, config: object, *names: str) -> None:
-    """Raise :class:`ConfigError` for a field that is no finite number of at least ``least``."""
+    """Raise :class:`ConfigError` unless each field is finite and at least ``least``."""
     for name in names:
         value = getattr(config, name)
         require(least <= value < math.inf, f"{name} is {shown(value)}; it must be at least {least}.")
 
 
 def at_most(config: object, **limits: float) -> None:
-    """Raise :class:`ConfigError` for a field beyond its limit, which is far from all that could be computed."""
+    """Raise :class:`ConfigError` for a field above its limit, which is far above any useful value."""
     for name, most in limits.items():
         value = getattr(config, name)
         require(value <= most, f"{name} is {shown(value)}; it must be at most {most:,}.")
 
 
 def sides(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width in pixels of a size; one number is a square's side."""
+    """Return height and width in pixels; one number is the side of a square."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def in_pixels(size: int | tuple[int, int]) -> str:
-    """A size in words: "224 px", or height and width, "224 x 398 px"."""
+    """Return a size as text: "224 px", or height and width, "224 x 398 px"."""
     height, width = sides(size)
     return f"{height} px" if height == width else f"{height} x {width} px"

@@ -1,4 +1,4 @@
-"""The facts of a model and of the clips that it sees, which travel with its weights."""
+"""The settings of a model and of its clips, which are stored with its weights."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,13 +16,13 @@ class ModelConfig:
     scheme: Scheme = "divided"
     """Attention scheme (paper, section 3, figure 1)."""
     frames: int = 8
-    """Frames per clip that the time embedding is stored for; other counts resize it."""
+    """Frames per clip, for which the time embedding is stored; it is resized for other counts."""
     size: int | tuple[int, int] = 224
     """Frame size in pixels that the position embedding is stored for: one number, or height and width."""
     patch: int = 16
     """Side of a square patch in pixels."""
     width: int = 768
-    """Width of a token."""
+    """Embedding dimension of a token."""
     depth: int = 12
     """Number of blocks."""
     heads: int = 12
@@ -32,18 +32,18 @@ class ModelConfig:
     classes: int = 400
     """Outputs of the head."""
     drop_path: float = 0.1
-    """Stochastic depth of the last block; grows linearly from zero in the first."""
+    """Stochastic depth rate of the last block; it grows linearly from zero in the first."""
     position: Literal["none", "space", "space_time"] = "space_time"
     """Position embeddings (paper, table 4); the space scheme never has a time embedding."""
     order: Literal["time_first", "space_first", "parallel"] = "time_first"
-    """Order of the divided steps (paper, section 4.7); other schemes have one order."""
+    """Order of the attention steps in the divided scheme (paper, section 4.7); other schemes have one order."""
     class_in_time: bool = False
-    """Let patches attend to the class token in the time step too (equation 11); published weights leave it out."""
+    """Let patches attend to the class token in temporal attention too (equation 11); published weights don't."""
     weight_init: Literal["image", "scratch"] = "image"
     """Initial weights. "image": std 0.02, and zeros for time embedding and temporal projections, so that image weights
     work from the first step. "scratch": Xavier's rule and sine-wave embeddings, for training without weights."""
     resize: Literal["nearest", "smooth"] = "nearest"
-    """How embeddings follow another grid or frame count: nearest as published weights were run, or smooth curves."""
+    """Interpolation of embeddings for another grid or frame count: nearest, as in the released code, or smooth."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -68,7 +68,7 @@ class ModelConfig:
         require(0 <= self.drop_path < 1, f"drop_path is {self.drop_path}; it must be at least 0 and below 1.")
         require(
             self.scheme == "divided" or (self.order == "time_first" and not self.class_in_time),
-            f"order and class_in_time vary the divided scheme, not {self.scheme!r}; leave them out or use 'divided'.",
+            f"order and class_in_time are for the divided scheme, not {self.scheme!r}; leave them out or use it.",
         )
 
     @property
@@ -90,22 +90,22 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """How a clip is cut from a video and turned into model input; it travels with the weights."""
+    """How a clip is sampled from a video and turned into model input; it is stored with the weights."""
 
     frames: int = 8
     """Frames per clip."""
     sampling: Literal["dense", "segments"] = "dense"
-    """"dense": frames a fixed stretch of time apart. "segments": the whole video in equal parts, one frame each."""
+    """"dense": frames at a fixed interval. "segments": one frame from each of equal parts of the whole video."""
     rate: int = 32
-    """Dense only: a clip spans frames x rate frames of a video at `fps` frames a second."""
+    """Dense sampling only: a clip spans frames x rate frames of a video at `fps` frames per second."""
     fps: float = 30.0
-    """Frame rate that `rate` counts in; files at another frame rate are scaled to it."""
+    """Frame rate that `rate` refers to; videos at another frame rate are sampled to match it."""
     size: int | tuple[int, int] = 224
-    """Size in pixels of the crop that the model sees: the side of a square, or height and width."""
+    """Size in pixels of the crop that is the model's input: the side of a square, or height and width."""
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
-    """Mean of each colour channel, of pixels between 0 and 1."""
+    """Mean of each colour channel, for pixels between 0 and 1."""
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
-    """Standard deviation of each colour channel, of pixels between 0 and 1."""
+    """Standard deviation of each colour channel, for pixels between 0 and 1."""
     channels: Literal["rgb", "bgr"] = "rgb"
     """Order of the colour channels that the model was trained with."""
 
@@ -120,5 +120,5 @@ class ClipConfig:
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """Height and width in pixels of the crop that the model sees."""
+        """Height and width in pixels of the crop."""
         return sides(self.size)

@@ -1,4 +1,4 @@
-"""The words of a data set: an item, a row of a list before its video is found, and the names of the splits."""
+"""An item of a data set, a row of a list before its video is found, and the names of the splits."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ class DataError(TimesformerError, ValueError):
 
 @dataclass(frozen=True)
 class Item:
-    """One video, or a stretch of one, with what is known about it."""
+    """One video, or a time range of one, with its label and split."""
 
     path: Path
     """Absolute path of the video file, or of the folder of its frame images."""
@@ -36,29 +36,29 @@ class Item:
     split: str = ""
     """"train", "val" or "test"; empty before a split was chosen."""
     group: str = ""
-    """What must not be torn between splits: a person, a camera, a recording. Empty: the video stands alone."""
+    """Items of one group stay in one split: a person, a camera, a recording. Empty: a group of its own."""
     start: float | None = None
-    """Start of the stretch in seconds; None is the start of the video."""
+    """Start of the time range in seconds; None is the start of the video."""
     end: float | None = None
-    """End of the stretch in seconds; None is the end of the video."""
+    """End of the time range in seconds; None is the end of the video."""
     name: str = field(default="", compare=False)
     """The path relative to the data folder, with forward slashes, as messages and results show it."""
 
     @property
     def key(self) -> str:
-        """The item's identity as text: "relative/path.mp4", or "relative/path.mp4@1.5-4" for a stretch."""
+        """The item's identity as text: "relative/path.mp4", or "relative/path.mp4@1.5-4" for a time range."""
         name = self.name or self.path.as_posix()
-        return f"{name}{stretched(self.start, self.end)}"
+        return f"{name}{range_suffix(self.start, self.end)}"
 
     @property
     def unit(self) -> str:
-        """What stays together when splits are chosen: the group, or else the video that the stretch is from."""
+        """What stays together when splits are chosen: the group, or else the video."""
         return f"group {self.group}" if self.group else f"video {self.name or self.path.as_posix()}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a list, before its video is looked for and its label is understood."""
+    """One line of a list, before its video is searched and its label is interpreted."""
 
     name: str
     """Path or identifier of the video, as the list writes it."""
@@ -71,37 +71,37 @@ class Row:
     start: float | None = None
     end: float | None = None
     cut: str = ""
-    """Name of the file if it is already cut to this stretch; it is preferred, and start and end then fall away."""
+    """Name of a file that is already trimmed to the time range; it is preferred, without start and end."""
     title: str = ""
-    """The name to show in place of the path's, for a video that is known to lie there: one in a shard."""
+    """Name shown instead of the path, for a video in a shard."""
     frames: tuple[int, int] | None = None
     """First frame of the time range and the frame after its last, where the list counts frames instead of seconds."""
     images: int = 0
-    """Number of frame images that the list gives for the folder that it names; 0 where it says nothing of a folder."""
+    """Number of frame images that the list gives for a folder of frames; 0 where it gives none."""
     aliases: tuple[str, ...] = ()
-    """Other names that the video may have where a tool gave it a new one."""
+    """Other names that the video file may have, where a tool renamed it."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All rows of a source, with what the source says about its labels."""
+    """All rows of a list or folder, with its class names."""
 
     rows: tuple[Row, ...]
     root: Path
-    """Folder that the rows' names are relative to, unless the caller names another."""
+    """Folder that the names are relative to, unless the caller gives another."""
     labels: tuple[str, ...] | None = None
-    """Class names in the order that the source fixes; None if it fixes none."""
+    """Class names in the order of the source; None if it has none."""
     indexed: bool = False
-    """Whether integer labels are positions in a list of names, not names."""
+    """Whether integer labels are class indices rather than names."""
     search: bool = False
-    """Whether a name without a matching path is looked for in the whole folder, whatever its suffix."""
+    """Whether a name without a matching path is searched in the whole folder, with any suffix."""
     notes: tuple[str, ...] = ()
     fold: int | None = None
-    """The fold that was read, of lists that come in folds."""
+    """The cross-validation fold that was read, for lists that come in folds."""
 
 
-def stretched(start: float | None, end: float | None) -> str:
-    """Return what a stretch adds to the name of its video: "@1.5-4", or nothing for the whole video."""
+def range_suffix(start: float | None, end: float | None) -> str:
+    """Return the suffix of a time range for the name of its video: "@1.5-4", or "" for the whole video."""
     if start is None and end is None:
         return ""
     first, last = ("" if time is None else f"{time:.10g}" for time in (start, end))
@@ -109,7 +109,7 @@ def stretched(start: float | None, end: float | None) -> str:
 
 
 def split_of(word: str, where: str) -> str:
-    """Return "train", "val" or "test" for the word that a list uses, or "" for an empty one.
+    """Return "train", "val" or "test" for the word of a list, or "" for an empty one.
 
     Raises :class:`DataError` for any other word.
     """
@@ -120,22 +120,22 @@ def split_of(word: str, where: str) -> str:
 
 
 def split_in_name(path: Path) -> str:
-    """Return the split that a file or folder is named after: its last word ("kinetics700_validate.csv"), or ""."""
+    """Return the split in the last word of a file's name ("kinetics700_validate.csv"), or ""."""
     return SPLIT_WORDS.get(re.split(r"[-_. ]", path.stem.lower())[-1], "")
 
 
 def split_of_folder(folder: Path) -> str:
-    """Return the split whose name the folder bears as a whole, or ""."""
+    """Return the split that a folder is named after, or ""."""
     return SPLIT_WORDS.get(folder.name.lower(), "")
 
 
 def canonical(label: str) -> str:
-    """Return a label as it is compared and kept: in the Unicode form NFC, on one line, without spaces around it."""
+    """Return a label in canonical form: Unicode NFC, on one line, without surrounding spaces."""
     return unicodedata.normalize("NFC", " ".join(label.splitlines()).strip())
 
 
 def shortened(text: str, limit: int = 60) -> str:
-    """Return a text for a message, cut off where it is long."""
+    """Return a text for a message, truncated where it is long."""
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 

@@ -1,4 +1,4 @@
-"""The one table of a data set: every video with its label and split, from a folder or any supported list."""
+"""The table of a data set: every video with its label and split, from a folder or any supported list."""
 
 import os
 import re
@@ -21,14 +21,14 @@ from timesformer.data.items import SPLITS, DataError, Item, canonical, counted, 
 from timesformer.data.splits import complete, shared
 
 _AWKWARD = re.compile(r'^\s|\s$|[^\S ]|[",;]')
-"""What makes a field need quotes."""
+"""Characters that require a field to be quoted."""
 
 __all__ = ["VIDEO_SUFFIXES", "DataError", "Item", "Manifest", "load", "write"]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All items of a data set, in order of name whatever the order of the files, and the names of its classes."""
+    """All items of a data set in order of name, and the names of its classes."""
 
     source: Path
     """The folder or list that it was read from."""
@@ -39,7 +39,7 @@ class Manifest:
     notes: tuple[str, ...] = ()
     """What was chosen or noticed while reading, for a command to print."""
     fold: int | None = None
-    """The fold that was read, of lists that come in folds: the training videos of one are test videos of another."""
+    """The cross-validation fold that was read, for lists that come in folds."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ class Manifest:
         return {name: index for index, name in enumerate(self.labels)}
 
     def target(self, item: Item) -> int | tuple[float, ...]:
-        """Return what a model is to answer: the class index, ones at the names that apply, or the numbers."""
+        """Return the target of an item: the class index, a multi-hot vector, or the numbers."""
         if isinstance(item.label, str):
             return self._positions[item.label]
         if FACTS[self.task].numeric:
@@ -88,7 +88,7 @@ class Manifest:
 
 
 def _untaught(manifest: Manifest) -> list[str]:
-    """A note naming the classes without a training video."""
+    """Return a note on classes without a training video."""
     if FACTS[manifest.task].numeric or "train" not in manifest.splits:
         return []
     counts = manifest.class_counts("train")
@@ -97,7 +97,7 @@ def _untaught(manifest: Manifest) -> list[str]:
 
 
 def _joined(names: Sequence[str], task: Task) -> list[str]:
-    """A note naming classes that look like several."""
+    """Return a note on class names that look like several labels."""
     joined = [repr(name) for name in names if ";" in name] if FACTS[task].exclusive else []
     return [f"one class each: {some(joined)}; several labels per video are --task multilabel"] if joined else []
 
@@ -117,11 +117,11 @@ def load(
 
     ``labels`` are the class names of existing weights, whose order is then kept; ``videos`` is the folder that
     listed names are relative to, if it isn't the list's own; ``fold`` chooses among the lists of UCF101 and HMDB51
-    (1 unless given); ``missing`` says whether listed videos that don't exist stop everything or are left out and
-    noted. Where no validation split is given, ``seed`` and ``val_share`` choose one from training.
+    (1 by default); ``missing`` says whether listed videos that don't exist are an error ("raise") or are left out with
+    a note ("drop"). Where no validation split is given, ``seed`` and ``val_share`` choose one from training.
 
-    Nothing is decoded. Raises :class:`DataError` for whatever would spoil a training: wrong paths, empty class
-    folders, a single class, repeated or missing videos, unknown labels.
+    Nothing is decoded. Raises :class:`DataError` for wrong paths, empty class folders, a single class, repeated or
+    missing videos, and unknown labels.
     """
     choice("task", task, get_args(Task))
     choice("missing", missing, ("raise", "drop"))
@@ -137,7 +137,7 @@ def load(
         lost = f" ({'; '.join(missed)})" if missed else ""
         only = items[0].label
         raise DataError(
-            f"all {len(items)} videos of {source} are of one class, {only!r}; a second one is needed{lost}."
+            f"all {len(items)} videos of {source} have the same class, {only!r}; at least two classes are needed{lost}."
         )
     divided, chosen = complete(items, share=val_share, seed=seed)
     manifest = Manifest(source, divided, names, task, fold=listing.fold)
@@ -169,7 +169,7 @@ def _fields(item: Item, folder: Path) -> list[str]:
 
 
 def _line(fields: Sequence[str]) -> str:
-    """A line of CSV; the csv module leaves a carriage return without quotes, and then does not read it back."""
+    """Return a line of CSV; the csv module writes carriage returns unquoted and then can't read them."""
     return (
         ",".join(f'"{field.replace(chr(34), chr(34) * 2)}"' if _AWKWARD.search(field) else field for field in fields)
         + "\n"
@@ -180,8 +180,8 @@ def write(manifest: Manifest, path: Path) -> None:
     """Write the table as CSV (path,label,split,group,start,end), which :func:`load` reads back to the same items.
 
     Paths are relative to the CSV's folder where the videos lie below it, and absolute otherwise; a path that is not
-    UTF-8 is written as the bytes that it is. A regression has a column for each number instead of label. The order of
-    the classes goes into ``<name>.classes.txt`` beside it. Raises :class:`DataError` where that can't be.
+    UTF-8 is written as its bytes. A regression has a column for each number instead of label. The order of
+    the classes goes into ``<name>.classes.txt`` beside it. Raises :class:`DataError` where it can't be written.
     """
     path = Path(os.path.normpath(path.expanduser().absolute()))
     check_written(manifest, path)
@@ -194,7 +194,7 @@ def write(manifest: Manifest, path: Path) -> None:
 
 
 def check_written(manifest: Manifest, path: Path) -> None:
-    """Raise :class:`DataError` where the table could not be written: to be known before long work, not after it."""
+    """Raise :class:`DataError` where the table could not be written; called before long work."""
     if awkward := [n for n in manifest.labels if canonical(n) != n or (FACTS[manifest.task].several and ";" in n)]:
         raise DataError(
             f"class {awkward[0]!r} can't be written to a table; rename it without ';' and line breaks (form NFC)."
@@ -203,4 +203,4 @@ def check_written(manifest: Manifest, path: Path) -> None:
         raise DataError(f"{path} is a folder; name a file to write, as {path / 'cleaned.csv'}.")
     folder = next(each for each in path.expanduser().absolute().parents if each.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise DataError(f"{path} can't be written, since nothing can be put into {folder}; name another file.")
+        raise DataError(f"{path} can't be written, because {folder} is not writable; name another file.")

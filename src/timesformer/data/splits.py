@@ -1,4 +1,4 @@
-"""Which videos train, validate and test: reproducible, stratified, and never a group on both sides."""
+"""Choose training, validation and test videos: reproducible, stratified, and without splitting a group."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -9,27 +9,26 @@ from timesformer.data.items import SPLITS, DataError, Item, some
 
 
 def _strata(item: Item) -> tuple[str, ...]:
-    """The classes whose shares a split keeps: the class, the tags, or one for everything in a regression."""
+    """Return the strata of an item: its class, its labels, or one stratum for all in a regression."""
     if isinstance(item.label, str):
         return (item.label,)
     return tuple(label for label in item.label if isinstance(label, str)) or ("",)
 
 
 def _rank(unit: str, seed: int) -> bytes:
-    """A place in a random order that depends on the unit's name and the seed, not on the order of the files."""
+    """Return a sort key for a random order that depends on the unit's name and the seed only."""
     return hashlib.sha256(f"{seed} {unit}".encode(errors="surrogateescape")).digest()
 
 
 def _distance(held: Counter[str], goal: dict[str, float], unit: Counter[str], sign: int) -> float:
-    """How far the held-out counts of the unit's classes are from the goal once it is added ``sign`` times."""
+    """Return the relative distance of the held-out class counts from the goal after adding the unit ``sign`` times."""
     return sum(abs(held[name] + sign * unit[name] - goal[name]) / goal[name] for name in unit)
 
 
 def _choose(units: dict[str, Counter[str]], *, share: float, seed: int) -> set[str]:
-    """Choose the units to hold out: in random order, each that brings the classes nearer to their share.
+    """Choose the units to hold out: in random order, each one that brings the classes nearer to ``share``.
 
-    A class that got nothing is then given its best-fitting unit. A unit is never taken if a class would keep none
-    to train on.
+    A class without a unit then gets the one that fits best. A unit is never chosen if it is the last of a class.
     """
     total: Counter[str] = Counter()
     left: Counter[str] = Counter()
@@ -66,9 +65,9 @@ def _choose(units: dict[str, Counter[str]], *, share: float, seed: int) -> set[s
 def hold_out(items: Sequence[Item], *, share: float = 0.2, seed: int = 0) -> tuple[Item, ...]:
     """Return the items with split "val" for about ``share`` of every class and "train" for the rest.
 
-    The choice depends on names, labels, groups, share and seed only, not on the order of the items or the place of
-    the folder. Groups stay together, and so do the stretches of one video that has no group. Every class with two
-    units or more gets a validation item, unless that would leave another class none to train on.
+    The choice depends on names, labels, groups, share and seed only, not on the order of the items or the path of the
+    folder. Groups stay together, and so do the time ranges of a video without a group. Every class with two units or
+    more gets a validation item, unless another class would have none left for training.
     Raises :class:`DataError` if nothing can be held out.
     """
     if not 0 < share < 1:
@@ -88,9 +87,8 @@ def hold_out(items: Sequence[Item], *, share: float = 0.2, seed: int = 0) -> tup
 def complete(items: Sequence[Item], *, share: float = 0.2, seed: int = 0) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     """Give every item a split, and return notes about what was chosen.
 
-    Given splits stay as they are. Without any, or without a validation split beside a training split, validation
-    items are taken from training. Where only "val" or only "test" is given, nothing is to be trained and nothing
-    changes. Raises :class:`DataError` if only some items have a split.
+    Given splits are kept. Without splits, or with training but no validation, validation items are taken from training.
+    Where only "val" or only "test" is given, nothing changes. Raises :class:`DataError` if only some items have one.
     """
     present = {item.split for item in items}
     if "" in present and len(present) > 1:
@@ -118,9 +116,9 @@ def _unvalidated(items: Sequence[Item]) -> list[str]:
 
 
 def shared(items: Sequence[Item]) -> tuple[str, ...]:
-    """Return a note for every pair of splits that have groups, or stretches of one video, in common.
+    """Return a note for every pair of splits that share groups, or time ranges of one video.
 
-    Scores are then higher than on new people, places or recordings.
+    Such scores are higher than on new people, places or recordings.
     """
     notes = []
     for index, first in enumerate(SPLITS):

@@ -59,7 +59,7 @@ def of_file(
 
     Raises :class:`timesformer.video.reader.VideoError` where it can't be read, also after some parts.
     """
-    with memory.named(path):
+    with memory.error_for(path):
         info = reader.info(path)
         numbers = planned(info, seen.clip, clips=seen.clips, placement=seen.placement, start=start, end=end)
     remarks = tuple(note for note in info.notes if note not in info.damage)

@@ -11,8 +11,9 @@ from pathlib import Path
 from timesformer.config.checks import ConfigError
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import TrainConfig
-from timesformer.data.batches import dataset
-from timesformer.data.batches.dataset import Batch, Broken, TrainingClips, Video
+from timesformer.data.batches.batch import Batch, Broken
+from timesformer.data.batches.cache import Video, decode_all
+from timesformer.data.batches.dataset import TrainingClips
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.tasks.table import best_measure
@@ -217,7 +218,7 @@ def _clips(
     display.begin("decoding", len(items))
     decoded: list[Video | Broken] = []
     with suppress(Stopped):
-        decoded = dataset.decode_all(items, config, progress=progress)
+        decoded = decode_all(items, config, progress=progress)
     if world.agree(bool(caught))[0]:
         raise Stopped
     found = world.collect({video.key: video.reason for video in decoded if isinstance(video, Broken)})

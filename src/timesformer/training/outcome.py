@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from timesformer.data.batches.dataset import Broken
+from timesformer.data.batches.batch import Broken
 from timesformer.training.run.runfolder import Row, RunFolder
 from timesformer.weights import loading
 from timesformer.weights.checkpoint import Checkpoint

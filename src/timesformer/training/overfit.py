@@ -91,7 +91,7 @@ class _Check:
         if started:
             regression.rescale_head(self.model.head, started.target_stats, outputs.target_stats)
         optimiser.freeze(self.model, config.freeze, blocks=config.frozen_blocks)
-        adapters.add(self.model, config.lora, started.report.lacking if started and started.report else ())
+        adapters.add(self.model, config.lora, started.report.missing if started and started.report else ())
         self.model.to(self.device)
         self.optimizer = optimiser.build(self.model, self.optim, depth=plain.depth)
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import TrainConfig
-from timesformer.data.batches import dataset
-from timesformer.data.batches.dataset import Batch
+from timesformer.data.batches.batch import Batch
+from timesformer.data.batches.order import derived_seed, fingerprint
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
 from timesformer.errors import TimesformerError
@@ -88,7 +88,7 @@ def _build(
     model = started.model if started else TimeSformer(config.model)
     lacking: Sequence[str] = saved.state.lacking if saved else ()
     if started and started.report:
-        lacking = started.report.lacking
+        lacking = started.report.missing
         for text in started.report.brief():
             display.say(f"- {config.init}: {text}")
     if started:
@@ -165,15 +165,15 @@ def _fresh(session: Session) -> State:
     return State(
         average=[value.detach().clone() for value in session.model.parameters()] if averaged else [],
         lacking=list(session.lacking),
-        data=dataset.fingerprint(session.manifest, session.manifest.of("train")),
+        data=fingerprint(session.manifest, session.manifest.of("train")),
     )
 
 
 def step(session: Session, batch: Batch, *, expected: int, number: int) -> float:
     """One optimiser step on this process's share of a batch of ``expected`` clips; the sum of its clips' losses."""
     config, device = session.config, session.world.device
-    generator = torch.Generator().manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank, 1))
-    torch.manual_seed(dataset.mixed(config.engine.seed, number, session.world.rank))
+    generator = torch.Generator().manual_seed(derived_seed(config.engine.seed, number, session.world.rank, 1))
+    torch.manual_seed(derived_seed(config.engine.seed, number, session.world.rank))
     given = batch.targets if session.target_stats else batch.targets.to(device, non_blocking=True)
     targets = table.dense(given, config.model.classes, session.target_stats).to(device)
     clips = batch.clips.to(device, non_blocking=True)

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches import dataset, loaders
-from timesformer.data.batches.dataset import Batch, Place, TrainingClips
+from timesformer.data.batches.batch import Batch, joined
+from timesformer.data.batches.dataset import TrainingClips
+from timesformer.data.batches.order import Place, epoch_order
 from timesformer.data.items import counted
 from timesformer.training.processes import World
 from timesformer.training.session import TrainingError
-from timesformer.video.reader import lacking
+from timesformer.video.reader import is_out_of_memory
 
 REMEDY = (
     "Fewer --engine.workers, --engine.cache off and smaller videos (timesformer prepare DATA OUT) take less memory; "
@@ -51,7 +53,7 @@ class Supply:
                 raise
             except Exception as error:
                 ended = loaders.lost(error, self._stream)
-                if ended is None and lacking(error):
+                if ended is None and is_out_of_memory(error):
                     ended = loaders.KILLED
                     loaders.close(self._stream)
                 if ended is None or not self.workers:
@@ -83,7 +85,7 @@ class Supply:
 
     def _order(self, epoch: int) -> list[list[Place]]:
         optim = self.config.optim
-        return dataset.order(
+        return epoch_order(
             len(self.clips.items),
             epoch=epoch,
             repeats=optim.repeats,
@@ -128,4 +130,4 @@ class Supply:
                 f"{gone} loader workers were lost, each over another video, at step {self._step + 1}: "
                 f"not enough memory is left. {REMEDY}."
             )
-        return dataset.joined(parts)
+        return joined(parts)

@@ -1,1 +1,1 @@
-"""From a video file to a tensor: which frames, which pixels, and the one module that knows the decoder."""
+"""From a video file to a tensor: sampling frames, decoding them, and transforming their pixels."""

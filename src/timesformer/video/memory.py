@@ -1,22 +1,22 @@
-"""Running out of memory as an error of the video that asked for it, and what one item may ask for."""
+"""Running out of memory is reported as an error of the video that needed it; and the limit for one clip."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from timesformer.video.reader import VideoError, lacking
+from timesformer.video.reader import VideoError, is_out_of_memory
 
 ITEM = 2**32
-"""Bytes that the frames of one training clip may take; a file of a few kilobytes can ask for any number of them."""
+"""Largest size of the frames of one training clip in bytes; a file of a few kilobytes can claim frames of any size."""
 
 
 @contextmanager
-def named(path: Path | str) -> Iterator[None]:
+def error_for(path: Path | str) -> Iterator[None]:
     """Turn running out of memory within the ``with`` into a :class:`VideoError` of the video."""
     try:
         yield
     except (MemoryError, OSError, RuntimeError) as error:
-        if isinstance(error, VideoError) or not lacking(error):
+        if isinstance(error, VideoError) or not is_out_of_memory(error):
             raise
         reason = "takes more memory than there is; shrink it, or decode in fewer processes"
         raise VideoError(Path(path), reason) from None

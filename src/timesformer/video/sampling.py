@@ -1,19 +1,19 @@
 """Which frames make a clip: pure arithmetic on frame numbers, before any file is read.
 
-Numbers count from 0 at the start of the video, or of the stretch of it that ``frames`` describes. A clip never leaves
-that range and never goes back in time; a video too short for its clip repeats frames instead.
+Frames are numbered from 0 at the start of the video, or of a time range of it. A clip never leaves that range and
+never goes back in time; where the video is too short for a clip, frames are repeated.
 
 Dense clips follow the official input pipeline number for number. A clip spans ``rate * frames / clip.fps * fps``
-frames of the video, not rounded. Its start is a real number; the decoder then takes the first frame whose time stamp
-is not before the start, the start itself being cut down to a whole tick of the container's clock. We take 512 ticks
-a frame, what FFmpeg writes into mp4 files of 30 and 25 frames a second. From there ``linspace`` over span - 1
-frames, cut down to whole numbers: 8 frames at rate 32 are 0, 36, 72, 109, 145, 182, 218, 255, not multiples of 32.
+frames of the video, not rounded. Its start is a real number, rounded down to a whole tick of the container's clock;
+the first frame is the first whose time stamp is not before it. We use 512 ticks per frame, as FFmpeg writes into mp4
+files of 30 and 25 frames per second. The frames are ``linspace`` over span - 1 frames from there, rounded down:
+8 frames at rate 32 are 0, 36, 72, 109, 145, 182, 218, 255, not multiples of 32.
 
-Segments (Something-Something-V2) cut the whole video into equal parts whose borders are rounded half to even.
+Segments (as for Something-Something-V2) divide the whole video into equal parts; borders are rounded half to even.
 
-All this counts frames, which is right where each is shown for the same time. Where the rate varies (``times``), clips
-are planned for the same video at a constant rate and each number then becomes the frame that is shown at its time: what
-a pipeline does that converts videos to a constant rate first.
+All this counts frames, which assumes a constant frame rate. Where the rate varies (``times``), clips are planned for
+the same video at a constant rate, and each number becomes the frame that is on the screen at that time. The result is
+that of converting videos to a constant frame rate first.
 """
 
 import math
@@ -31,18 +31,19 @@ from timesformer.config.model import ClipConfig
 Placement = Literal["middle", "official", "whole"]
 
 TICKS = 512
-"""Ticks of the container's clock in one frame: a dense start is cut down to a multiple of 1 / TICKS frames."""
+"""Ticks of the container's clock per frame: the start of a dense clip is rounded down to 1 / TICKS frames."""
 ROUNDING = 0.001
-"""Seconds by which a written time may miss the one it means: containers such as Matroska write milliseconds."""
+"""Rounding error of a stored time in seconds: containers such as Matroska store milliseconds."""
 
 
 def training(
     frames: int, fps: float, clip: ClipConfig, *, generator: torch.Generator, times: ArrayLike | None = None
 ) -> Tensor:
-    """Frame numbers of one random clip, ``(t,)``.
+    """Return the frame numbers of one random clip, ``(t,)``.
 
-    Dense: a start drawn uniformly from all that leave the clip inside the video. Segments: one frame drawn from each
-    part, both borders included, so neighbouring parts may draw the border they share. ``times`` as in :func:`views`.
+    Dense: a start drawn uniformly from all with which the clip lies inside the video. Segments: one frame drawn from
+    each part, borders included, so neighbouring parts may both draw the border that they share. ``times`` as in
+    :func:`views`.
     """
     _check(frames, fps)
     if times is not None:
@@ -66,20 +67,20 @@ def views(
     placement: Placement = "middle",
     times: ArrayLike | None = None,
 ) -> Tensor:
-    """Frame numbers of the clips that stand for a video in evaluation, ``(clips, t)``.
+    """Return the frame numbers of a video's clips in evaluation, ``(clips, t)``.
 
-    ``"middle"``: one dense clip lies in the middle of the video, as the paper says; several are evenly spread, the
-    first from frame 0, the last up to the end. ``"official"``: where the released code puts them, clip i of K starting
-    at i / K of the room there is, so a single clip starts at frame 0 and the end of the video is never reached.
-    ``"whole"``: as many as :func:`whole` finds room for, whatever ``clips`` is.
+    ``"middle"``: one dense clip lies in the middle of the video, as in the paper; several are evenly spaced, from the
+    first frame of the video to its last. ``"official"``: as in the released code, clip i of K starts at i / K of the
+    latest possible start, so a single clip starts at frame 0 and no clip reaches the end of the video.
+    ``"whole"``: as many clips as fit (:func:`whole`); ``clips`` is ignored.
 
-    With segments, one clip takes the middle of each part under either placement. K clips take from each part the
-    middles of its K equal pieces, so they differ wherever a part is at least K frames long; the released code repeats
-    the same clip, and so does ``"official"``.
+    With segments, one clip takes the middle frame of each part. K clips take the middles of K equal pieces of each
+    part, so they differ where a part has at least K frames; with ``"official"`` all K clips are the same, as in the
+    released code.
 
-    ``times``, for a video whose rate varies, are the seconds at which each of the frames begins to be shown, ``(n,)``,
-    increasing from any origin; the last one is shown for 1 / ``fps`` seconds. Clips and segments are then placed by
-    time: a clip lasts as long as it does in a video of constant rate, and segments are equally long.
+    ``times``, for a variable frame rate, are the presentation times of the frames in seconds, ``(n,)``, increasing
+    from any origin; the last frame is shown for 1 / ``fps`` seconds. Clips and segments are then placed by time: a clip
+    lasts as long as in a video of constant frame rate, and segments are equally long.
     """
     _check(frames, fps)
     choice("placement", placement, get_args(Placement))
@@ -106,11 +107,11 @@ def views(
 
 
 def whole(frames: int, fps: float, clip: ClipConfig) -> Tensor:
-    """Frame numbers of as many dense clips as fit into the video without overlapping, ``(clips, t)``, at least one.
+    """Return the frame numbers of as many dense clips as fit into the video without overlap, ``(clips, t)``.
 
-    The long-video test of the paper (table 8: 48 clips of 8.5 s for 410 s). The first clip starts with the video
-    and the last ends with it; what is left over, less than one clip, lies in equal gaps between them. A single
-    segments clip already covers the video.
+    This is the paper's evaluation of long videos (table 8: 48 clips of 8.5 s for 410 s). The first clip starts with the
+    video and the last ends with it; the remainder, less than one clip, is divided into equal gaps between them. There
+    is at least one clip; with segments, a single clip covers the video.
     """
     _check(frames, fps)
     fitting = int(frames / _span(fps, clip) + 1e-6)  # the span may lie a rounding error above a whole number
@@ -125,7 +126,7 @@ def _check(frames: int, fps: float) -> None:
 
 
 def _increasing(times: ArrayLike, frames: int) -> NDArray[np.float64]:
-    """The times in seconds from the first one, one for each frame."""
+    """Return the times in seconds relative to the first; raises ValueError unless there is one for each frame."""
     shown = np.asarray(times, dtype=np.float64)
     if shown.shape != (frames,):
         raise ValueError(f"times have the shape {shown.shape}; a video of {frames} frames needs one for each.")
@@ -135,10 +136,10 @@ def _increasing(times: ArrayLike, frames: int) -> NDArray[np.float64]:
 
 
 def _regular(times: NDArray[np.float64], fps: float, clip: ClipConfig) -> tuple[int, float]:
-    """Frames and rate of the same video at a constant rate.
+    """Return the number of frames and the frame rate of the same video at a constant rate.
 
-    Dense clips are planned at the rate that they are made for. Segments need every frame of the video to be within
-    reach, so they are planned at the rate at which the quickest frames follow one another.
+    Dense clips are planned at the clip's own rate. With segments, every frame of the video must be reachable, so they
+    are planned at the highest rate at which frames follow one another.
     """
     rate = clip.fps
     if clip.sampling == "segments":
@@ -148,18 +149,18 @@ def _regular(times: NDArray[np.float64], fps: float, clip: ClipConfig) -> tuple[
 
 
 def _shown_at(numbers: Tensor, rate: float, times: NDArray[np.float64]) -> Tensor:
-    """The frame on the screen at the time of each frame of the video at a constant rate."""
+    """Return the frame that is on the screen at the time of each frame of the video at a constant rate."""
     after = np.searchsorted(times, numbers.numpy() / rate + ROUNDING, side="right")
     return torch.from_numpy(np.maximum(after - 1, 0))
 
 
 def _span(fps: float, clip: ClipConfig) -> float:
-    """Length of a dense clip in frames of the video."""
+    """Return the length of a dense clip in frames of the video."""
     return clip.rate * clip.frames / clip.fps * fps
 
 
 def _slack(frames: int, fps: float, clip: ClipConfig) -> float:
-    """Latest start of a dense clip."""
+    """Return the latest start of a dense clip that lies inside the video."""
     return max(frames - _span(fps, clip), 0.0)
 
 
@@ -171,7 +172,7 @@ def _dense(starts: Sequence[float], frames: int, fps: float, clip: ClipConfig) -
 
 
 def _segments(frames: int, parts: int) -> tuple[Tensor, Tensor]:
-    """First and last frame of each of the equal parts, ``(t,)`` both; a part's last frame is the next one's first."""
+    """Return the first and last frame of each part, both ``(t,)``; the last frame of one is the first of the next."""
     part = (frames - 1) / parts
     borders = torch.tensor([round(part * index) for index in range(parts + 1)])
     return borders[:-1], borders[1:]

@@ -1,7 +1,7 @@
-"""Which pixels the model sees in evaluation: resize, crop, normalise. Pure tensors, nothing random.
+"""Evaluation transforms: resize, crop and normalise. Deterministic, on tensors.
 
 Pixels are 0 to 255 until :func:`normalise`. Resizing is bilinear with antialiasing, on float pixels. The released
-code resizes without antialiasing, so pixels differ a little from its own where frames shrink.
+code resizes without antialiasing, so pixels differ slightly from its own where frames are reduced.
 """
 
 import math
@@ -14,16 +14,15 @@ from timesformer.config.checks import sides
 from timesformer.config.model import ClipConfig
 
 ONE_CROP = 256 / 224
-"""Size of frames as a multiple of the crop's where there is one centre crop, as in the released code."""
+"""Size of the resized frame relative to a single centre crop, as in the released code."""
 
 _PART = 2**20  # values resized at once: bounds the float copies, and halves the time of a clip of 96 HD frames
 _WHOLE = 2**22
-"""Pixels of a resized frame up to which it is made as a whole and then cropped. A frame of 1 x 3000 pixels would become
-one of 256 x 768000."""
+"""Resized frames of more pixels are computed only where they are cropped: 1 x 3000 would become 256 x 768000."""
 
 
 def resize(frames: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Frames ``(..., c, h, w)`` at another height and width, as float pixels 0 to 255."""
+    """Resize frames ``(..., c, h, w)`` to a height and width; returns float pixels 0 to 255."""
     if frames.shape[-2:] == shape:
         return frames.float()
     flat = frames.reshape(-1, *frames.shape[-3:])
@@ -35,7 +34,7 @@ def resize(frames: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def covering(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
-    """Smallest height and width in the proportion of ``size`` that a crop fits into, the looser one rounded down."""
+    """Return the smallest height and width with the aspect ratio of ``size`` that contain the crop; rounded down."""
     (height, width), (tall, wide) = size, crop
     if is_tall(size, crop):
         return height * wide // width, wide
@@ -43,14 +42,14 @@ def covering(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
 
 
 def is_tall(size: tuple[int, int], crop: tuple[int, int]) -> bool:
-    """Whether frames are taller than the crop in proportion, so that their width says how far they can shrink."""
+    """Whether frames are taller than the crop in proportion, so that their width limits the resizing."""
     return size[0] * crop[1] > size[1] * crop[0]
 
 
 def normalise(frames: Tensor, clip: ClipConfig) -> Tensor:
-    """Model input from RGB pixels 0 to 255, uint8 or float, ``(..., c, h, w)``: ``(pixel / 255 - mean) / std``.
+    """Normalise RGB pixels 0 to 255, uint8 or float, ``(..., c, h, w)``: ``(pixel / 255 - mean) / std``.
 
-    Models trained on BGR get their channels turned round first; mean and std are in the model's order.
+    Channels are reversed first for models trained on BGR; mean and std are in the model's order.
     """
     if clip.channels == "bgr":
         frames = frames.flip(-3)
@@ -59,11 +58,11 @@ def normalise(frames: Tensor, clip: ClipConfig) -> Tensor:
 
 
 def crops(frames: Tensor, size: int | tuple[int, int], count: int) -> Tensor:
-    """Crops of every clip, ``(v, t, c, h, w) -> (v * count, t, c, *size)``, those of one clip in a row.
+    """Crop every clip, ``(v, t, c, h, w) -> (v * count, t, c, *size)``; crops of one clip are adjacent.
 
-    One crop is the centre. Three lie along the axis that exceeds the crop by more pixels: left, centre, right, or top,
-    centre, bottom; frames of the crop's size give the same crop thrice. The paper's "top-left, center, bottom-right" is
-    not what its code does; this is.
+    One crop is the centre crop. Three lie along the axis that exceeds the crop by more pixels: left, centre, right, or
+    top, centre, bottom; frames of the crop's size give the same crop three times. The paper says "top-left, center,
+    bottom-right", but its released code does this.
     """
     height, width = frames.shape[-2:]
     tall, wide = sides(size)
@@ -72,11 +71,11 @@ def crops(frames: Tensor, size: int | tuple[int, int], count: int) -> Tensor:
 
 
 def _corners(size: tuple[int, int], crop: tuple[int, int], count: int) -> list[tuple[int, int]]:
-    """Top and left of each crop of frames of a size."""
+    """Return the top and left of each crop."""
     (height, width), (tall, wide) = size, crop
     if count not in (1, 3):
         raise ValueError(f"{count} crops; a clip has 1 (centre) or 3 (along its longer axis).")
-    down, right = height - tall, width - wide  # pixels that the crop leaves over
+    down, right = height - tall, width - wide  # pixels outside the crop
     if min(down, right) < 0:
         raise ValueError(f"frames of {height}x{width} are smaller than a crop of {tall}x{wide}; resize them first.")
     top, left = math.ceil(down / 2), math.ceil(right / 2)
@@ -88,10 +87,10 @@ def _corners(size: tuple[int, int], crop: tuple[int, int], count: int) -> list[t
 
 
 def eval_views(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
-    """Model input for evaluation, uint8 ``(v, t, c, h, w)`` -> float ``(v * crops, t, c, *clip.frame_size)``.
+    """Return model input for evaluation, uint8 ``(v, t, c, h, w)`` -> float ``(v * crops, t, c, *clip.frame_size)``.
 
-    View i is crop ``i % crops`` of clip ``i // crops``. With three crops frames become just large enough for the crop
-    (a square one: their short side becomes ``clip.size``), with one 256/224 of that, both as in the released code.
+    View i is crop ``i % crops`` of clip ``i // crops``. With three crops, the short side of the frames is resized to
+    that of a square crop; with one, to 256/224 of it. Both are as in the released code.
     """
     check_pixels(frames)
     clips, length = frames.shape[:2]
@@ -100,10 +99,9 @@ def eval_views(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
 
 
 def eval_frames(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
-    """What :func:`eval_views` makes of each frame, uint8 ``(n, c, h, w)`` -> float ``(crops, n, c, *clip.frame_size)``.
+    """Apply :func:`eval_views` to single frames, uint8 ``(n, c, h, w)`` -> float ``(crops, n, c, *clip.frame_size)``.
 
-    No more than a few frames are held as floats at their resized size, and of very long or very tall ones only what
-    the crops show.
+    Only a few frames are held as floats at once, and only the cropped part of very wide or very tall ones.
     """
     check_pixels(frames)
     tall, wide = clip.frame_size
@@ -125,7 +123,7 @@ def eval_frames(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
 
 
 def _piece(frames: Tensor, full: tuple[int, int], box: tuple[int, int, int, int]) -> Tensor:
-    """The part (top, left, height, width) of frames resized to ``full``, without the rest, as float pixels."""
+    """Return the box (top, left, height, width) of frames resized to ``full``, without computing the rest."""
     top, left, tall, wide = box
     height, width = frames.shape[-2:]
     first_row, rows = _weights(height, full[0], range(top, top + tall))
@@ -135,10 +133,10 @@ def _piece(frames: Tensor, full: tuple[int, int], box: tuple[int, int, int, int]
 
 
 def _weights(length: int, new: int, wanted: range) -> tuple[int, Tensor]:
-    """What places of a line of ``length`` pixels add to those ``wanted`` of the ``new`` ones it is resized to.
+    """Return the interpolation weights for resizing a line of ``length`` pixels to ``new``, for the ``wanted`` ones.
 
-    The first place that adds anything, and a row for each that is wanted: the triangle filter of antialiased bilinear
-    resizing, as torch and Pillow apply it.
+    Returns the first source pixel with a weight, and one row of weights for each wanted pixel: the triangle filter of
+    antialiased bilinear resizing, as in torch and Pillow.
     """
     scale = length / new
     support = max(scale, 1.0)
@@ -153,7 +151,7 @@ def _weights(length: int, new: int, wanted: range) -> tuple[int, Tensor]:
 
 
 def check_pixels(frames: Tensor) -> None:
-    """Raise ``ValueError`` unless frames are uint8 in three channels: floats between 0 and 1 would pass as black."""
+    """Raise ``ValueError`` unless frames are uint8 with three channels: floats between 0 and 1 would look black."""
     if frames.dtype != torch.uint8 or frames.shape[-3] != 3:
         raise ValueError(
             f"frames are {frames.dtype} of shape {tuple(frames.shape)}; they must be uint8 RGB pixels (..., 3, h, w): "

@@ -12,7 +12,8 @@ from timesformer.config.model import ModelConfig, Scheme
 from timesformer.weights import runs, zoo
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.fit import labels as label_files
-from timesformer.weights.fit.fitting import POSITION_RULES, Resize, fit
+from timesformer.weights.fit.embeddings import POSITION_RULES, Resize
+from timesformer.weights.fit.fitting import fit
 from timesformer.weights.fit.outputs import Outputs, rows
 from timesformer.weights.formats.files import open_weights
 from timesformer.weights.formats.source import TITLES, Source, understand, without_guess

@@ -46,7 +46,7 @@ class LoadReport:
     """The format that was recognised."""
     loaded: int = 0
     """Tensors of the model that were filled from the file."""
-    extra: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     """Tensors of the file, by its own names, that the model has no place for."""
     resized: tuple[Resized, ...] = ()
     """Tensors fitted to another grid, frame count or patch."""
@@ -54,7 +54,7 @@ class LoadReport:
     """Tensors that the file doesn't have and that start as a copy of another, as "name from name"."""
     zero: tuple[str, ...] = ()
     """Tensors that the file doesn't have and that start at zero."""
-    fresh: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
     """Tensors that start from random values: the head, when the classes differ."""
     head: str = ""
     """What became of the head's rows, where it was asked for outputs by name."""
@@ -62,14 +62,14 @@ class LoadReport:
     """Whatever else the user should know, such as settings that the file doesn't state."""
 
     @property
-    def lacking(self) -> tuple[str, ...]:
+    def missing(self) -> tuple[str, ...]:
         """Tensors that came from nowhere, so that they have everything to learn."""
-        return (*self.fresh, *self.zero)
+        return (*self.new, *self.zero)
 
     def brief(self) -> list[str]:
         """What whoever uses the weights should see: the head's fate, what was left out or resized, what was assumed."""
         text = [f"head {self.head}"] if self.head else []
-        if left := fold(self.extra):
+        if left := grouped(self.unused):
             text.append(f"left out: {', '.join(left[:FEW])}" + (f" and {len(left) - FEW} more" if left[FEW:] else ""))
         return list(map(printable, (*text, *(change.line for change in self.resized), *self.notes)))
 
@@ -77,12 +77,12 @@ class LoadReport:
         """The report as text, one statement a line; long lists of block tensors are folded."""
         text = [f"{self.source}: {self.layout}, {self.loaded} tensors taken over"]
         for title, names in (
-            ("in the file but not in the model", self.extra),
+            ("in the file but not in the model", self.unused),
             ("copied", self.copied),
             ("started at zero", self.zero),
-            ("started from random values", self.fresh),
+            ("started from random values", self.new),
         ):
-            text += [f"  {title}: {line}" for line in fold(names)]
+            text += [f"  {title}: {line}" for line in grouped(names)]
         if self.head:
             text.append(f"  head: {self.head}")
         for change in self.resized:
@@ -90,7 +90,7 @@ class LoadReport:
         return list(map(printable, (*text, *(f"  note: {note}" for note in self.notes))))
 
 
-def fold(names: tuple[str, ...]) -> list[str]:
+def grouped(names: tuple[str, ...]) -> list[str]:
     """Names that differ only in numbers (alike tensors of twelve blocks) as one pattern with their count."""
     groups: dict[str, list[str]] = {}
     for name in names:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from timesformer.config.model import ClipConfig, Scheme
-from timesformer.weights.formats.settings import usual_clip
+from timesformer.weights.formats.clips import usual_clip
 from timesformer.weights.report import WeightsError
 
 OFFICIAL_PAGE = "https://github.com/facebookresearch/TimeSformer#model-zoo"

@@ -1,4 +1,4 @@
-"""Clips by integer index, for a DataLoader and a training loop of one's own."""
+"""A map-style dataset of clips, for a DataLoader and a training loop of your own."""
 
 import math
 import operator
@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import AugmentConfig, EngineConfig, Task, TrainConfig
 from timesformer.data import manifest
-from timesformer.data.batches.dataset import Broken, TrainingClips
+from timesformer.data.batches.batch import Broken
+from timesformer.data.batches.dataset import TrainingClips
 from timesformer.data.manifest import Manifest
 from timesformer.video import views
 from timesformer.video.reader import VideoError
@@ -43,7 +44,7 @@ class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         table = data if isinstance(data, Manifest) else manifest.load(data, task=task, labels=labels)
         clip = clip or ClipConfig()
-        # the training's own clips; of the model, they need to know only what it sees
+        # of the model, the clips depend only on its input size
         seen = ModelConfig(frames=clip.frames, size=clip.size, patch=math.gcd(*clip.frame_size))
         config = TrainConfig(
             model=seen, clip=clip, augment=augment or AugmentConfig(), engine=EngineConfig(seed=seed), task=table.task
@@ -53,7 +54,7 @@ class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
         self.clip = clip
         self.augment = augment
         self._clips = TrainingClips(table, self.items, config)
-        # shared with workers that live on from epoch to epoch, also those that are spawned
+        # in shared memory, so that persistent workers see it too, also spawned ones
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
@@ -74,5 +75,5 @@ class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
         return sample.clip, sample.target
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other random clips from here on; call it before each pass over the data."""
+        """Draw new random clips; call it before each pass over the data."""
         self._epoch.fill_(epoch)

@@ -1,7 +1,7 @@
-"""Loader workers that the system ends: how that shows, and how what they hand over is kept from being lost in silence.
+"""Loader workers that the system kills: how to detect it, and how their batches are passed on safely.
 
 A kernel short of memory kills processes, a container's small /dev/shm ends them by SIGBUS, and a decoder may crash.
-Torch tells of it by errors of several kinds, which here become one answer.
+Torch reports this by errors of several kinds; :func:`lost` turns them into one answer.
 """
 
 import signal
@@ -18,25 +18,25 @@ KILLED = int(getattr(signal, "SIGKILL", 9))
 NO_SHARED_MEMORY = int(getattr(signal, "SIGBUS", 7))
 CRASHED = (int(signal.SIGSEGV), int(signal.SIGABRT))
 GONE = 0
-"""For a worker of which nothing but its end is known."""
+"""Stands for the signal of a worker that ended for an unknown reason."""
 REASONS = {
     KILLED: "the system ended its process, most likely for lack of memory",
     NO_SHARED_MEMORY: "the memory that processes share (/dev/shm) is too small; a container's grows with --shm-size",
     **dict.fromkeys(CRASHED, "the decoder crashed"),
     GONE: "its process disappeared, most likely ended by the system for lack of memory",
 }
-"""What probably happened to a worker, by the signal that ended it."""
+"""The likely reason why a worker ended, by its signal."""
 
 
 class SharedMemoryError(RuntimeError):
-    """What worker processes hand over does not fit into the memory that processes share (/dev/shm)."""
+    """A worker's batch does not fit into shared memory (/dev/shm)."""
 
 
 def started(loader: DataLoader[Any]) -> Iterator[Any]:
-    """A loader's iterator, of which a lost worker is told when its values are asked for, within five seconds.
+    """Return a loader's iterator that reports a lost worker when its next value is asked for, within five seconds.
 
-    Torch's own handler of SIGCHLD tells of it by an error in whatever is running: in the middle of a step, which then
-    is half done, or of a file that is being written.
+    Torch's own handler of SIGCHLD would raise the error in whatever code is running: in the middle of an optimiser
+    step, or of writing a file.
     """
     stream = iter(loader)
     child = getattr(signal, "SIGCHLD", None)
@@ -48,13 +48,13 @@ def started(loader: DataLoader[Any]) -> Iterator[Any]:
 
 
 def lost(error: Exception, stream: Iterator[Any]) -> int | None:
-    """The signal that ended a worker of a DataLoader's iterator, or GONE; None where the error says something else."""
+    """Return the signal that ended a worker of the iterator, or GONE; None where the error has another cause."""
     if isinstance(error, SharedMemoryError):
         return NO_SHARED_MEMORY
     told = isinstance(error, RuntimeError) and str(error).startswith(
         ("DataLoader worker (pid", "Pin memory thread exit")
     )
-    if not told and not isinstance(error, EOFError | ConnectionError):  # as when it dies while it hands something over
+    if not told and not isinstance(error, EOFError | ConnectionError):  # it died while passing a batch on
         return None
     close(stream)
     for worker in getattr(stream, "_workers", ()):
@@ -65,16 +65,16 @@ def lost(error: Exception, stream: Iterator[Any]) -> int | None:
 
 
 def close(stream: Iterator[Any]) -> None:
-    """End the workers of a DataLoader's iterator, now and not when it is collected."""
-    with suppress(RuntimeError):  # torch tells of a second loss by an error in whatever is running
+    """End the workers of a DataLoader's iterator now, not when it is garbage-collected."""
+    with suppress(RuntimeError):  # torch raises the loss of another worker in whatever code is running
         getattr(stream, "_shutdown_workers", lambda: None)()
 
 
 def handed_over(values: Tensor) -> Tensor:
-    """A tensor, in a worker moved to the memory that it shares with the process that asked for it.
+    """Return the tensor; in a worker, move it to shared memory first.
 
-    Raises :class:`SharedMemoryError` where that is full: later, in the queue's own thread, nobody would hear of it, and
-    the other process would wait for ever.
+    Raises :class:`SharedMemoryError` where that is full. Left to the queue's own thread, the error would be lost and
+    the main process would wait for ever.
     """
     if get_worker_info() is not None and values.nbytes:
         try:
@@ -85,7 +85,7 @@ def handed_over(values: Tensor) -> Tensor:
 
 
 def begin(_: int) -> None:
-    """Make a process a loader worker: one thread, and signals left to the main process, whose handlers it has."""
+    """Set up a worker process: one thread, and signals left to the main process."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

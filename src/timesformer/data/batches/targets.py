@@ -1,4 +1,4 @@
-"""What a model is to answer, as tensors."""
+"""Targets of items as tensors."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ from timesformer.data.manifest import Manifest
 
 
 def target(manifest: Manifest, item: Item) -> Tensor:
-    """One item's target: a class number (), floats (outputs,) for several labels, doubles (outputs,) for numbers.
+    """Return an item's target: class number (), float32 (outputs,) for several labels, float64 (outputs,) for numbers.
 
-    Numbers are float64, because large ones such as times of day differ only after the mean is subtracted.
+    Numbers are float64 because large ones such as times of day differ only after the mean is subtracted.
     """
     return torch.tensor(manifest.target(item), dtype=torch.float64 if FACTS[manifest.task].numeric else None)

@@ -9,7 +9,7 @@ from timesformer.data.care.signature import Signature, noted_signature
 from timesformer.video import reader
 from timesformer.video.decoder import tars
 from timesformer.video.reader import VideoError, VideoInfo
-from timesformer.video.views import stretch
+from timesformer.video.views import frames_between
 
 Trouble = Literal["", "broken", "damaged", "empty", "beyond"]
 FAILURES = (OSError, MemoryError, RuntimeError, ValueError)
@@ -93,7 +93,7 @@ def _clip(
 ) -> Clip:
     """What one time range holds; damage to its file is its own only where its own frames are damaged."""
     try:
-        first, frames = stretch(info, *bounds)
+        first, frames = frames_between(info, *bounds)
         last = first + frames
         stop = info.times[last] if last < info.frames else info.duration
     except VideoError as error:

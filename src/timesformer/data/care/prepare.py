@@ -16,15 +16,15 @@ from torch import Tensor
 from timesformer import atomic
 from timesformer.atomic import WriteError
 from timesformer.config.checks import require
-from timesformer.data.batches.dataset import Broken
+from timesformer.data.batches.batch import Broken
 from timesformer.data.care.inspection import AGAIN, FAILURES, why
 from timesformer.data.care.portable import portable
 from timesformer.data.care.processes import Lost, each
-from timesformer.data.items import DataError, Item, some, stretched
+from timesformer.data.items import DataError, Item, range_suffix, some
 from timesformer.data.manifest import Manifest, check_written, write
 from timesformer.video import reader, writer
 from timesformer.video.reader import VideoError
-from timesformer.video.views import stretch
+from timesformer.video.views import frames_between
 
 MARKER = "prepare.json"
 TABLE = "labels.csv"
@@ -131,7 +131,7 @@ def _plan(manifest: Manifest, out: Path) -> list[_Work]:
         name = item.name or item.path.name
         # names from shards are another's text, and may lead anywhere
         stem = portable(name.removesuffix(".mp4")) or "video"
-        works.append(_Work(item, out / f"{stem}{stretched(item.start, item.end)}.mp4"))
+        works.append(_Work(item, out / f"{stem}{range_suffix(item.start, item.end)}.mp4"))
     targets: dict[Path, Item] = {}
     for work in works:
         if (other := targets.setdefault(work.target, work.item)) is not work.item:
@@ -164,7 +164,7 @@ def _make(work: _Work, *, settings: Settings) -> tuple[str, str]:
     damage: dict[str, None] = {}
     try:
         info = reader.info(item.path)
-        first, count = stretch(info, item.start, item.end)
+        first, count = frames_between(info, item.start, item.end)
         times = [time - info.times[first] for time in info.times[first : first + count]]
         short = min(info.height, info.width)
         if short < 2:

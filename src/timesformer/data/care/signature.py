@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timesformer.video import reader, transforms
-from timesformer.video.views import stretch
+from timesformer.video.views import frames_between
 
 MOMENTS = 24
 """Pictures kept of each clip."""
@@ -71,7 +71,7 @@ def noted_signature(
 ) -> tuple[Signature, tuple[str, ...]]:
     """The signature, and what was wrong with the frames that were read for it. Raises ``VideoError``."""
     info = reader.info(path)
-    first, count = stretch(info, start, end)
+    first, count = frames_between(info, start, end)
     times = np.array(info.times)
     begin = times[first]
     stop = times[first + count] if first + count < info.frames else info.duration

@@ -1,1 +1,1 @@
-"""Every folder, list and annotation file that is read into the one table of videos."""
+"""Readers of folders, lists and annotation files: one for each format that a data set may have."""

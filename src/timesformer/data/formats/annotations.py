@@ -1,4 +1,4 @@
-"""What annotation tools export: Label Studio's JSON, JSON-MIN and CSV, and CreateML's CSV and JSON.
+"""Exports of annotation tools: Label Studio's JSON, JSON-MIN and CSV, and CreateML's CSV and JSON.
 
 ::
 
@@ -29,20 +29,20 @@ from timesformer.data.items import DataError, Listing, Row, counted, shortened, 
 STARTS = ("start", "start_time", "starttime", "time_start")
 ENDS = ("end", "end_time", "endtime", "time_end")
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
-"""What Label Studio puts before the name of a file that is uploaded."""
+"""Label Studio's prefix for the name of an uploaded file."""
 _FACTS = {
     "id", "inner_id", "annotator", "annotation_id", "annotations", "completed_by", "created_at", "updated_at",
     "lead_time", "agreement", "total_annotations", "cancelled_annotations", "total_predictions", "comment_count",
     "comment_authors", "last_comment_updated_at", "updated_by", "project", "file_upload", "drafts", "predictions",
 }  # fmt: skip
-"""What Label Studio says of an annotation beside the data and the labels."""
+"""Label Studio's facts of an annotation other than data and labels."""
 _LABEL_KEYS = ("choice", "choices", "label", "labels", "class", "action", "timelinelabels", "videolabels")
 """Usual names of the labels in Label Studio's flat exports, in lower case."""
 
 
 @dataclass(frozen=True)
 class _Annotation:
-    """What one annotation says of a video."""
+    """One annotation of a video."""
 
     where: str
     video: str
@@ -52,7 +52,7 @@ class _Annotation:
 
 
 def is_label_studio(record: Mapping[str, Any]) -> bool:
-    """Whether an entry of a JSON list, or the columns of a CSV, are of an export of Label Studio."""
+    """Whether an entry of a JSON list, or the columns of a CSV, come from Label Studio."""
     nested = isinstance(record.get("data"), dict) and bool({"annotations", "completions", "predictions"} & set(record))
     return nested or {"annotation_id", "annotator"} <= set(record) or {"annotation_id", "lead_time"} <= set(record)
 
@@ -60,9 +60,9 @@ def is_label_studio(record: Mapping[str, Any]) -> bool:
 def label_studio(path: Path, records: Iterator[tuple[str, Mapping[str, Any]]], *, task: Task) -> Listing:
     """Read an export of Label Studio: choices of whole videos, or timeline labels, which are time ranges in frames.
 
-    A video is looked for by the name that Label Studio gave it and by the one that it had. Tasks without an annotation
+    A video is searched by the name that Label Studio gave it and by its original name. Entries without an annotation
     are left out with a note. Raises :class:`DataError` where annotators disagree, where a video has several choices
-    but the task is one class, and where nothing tells which part of an entry is the label.
+    but the task is one class, and where it is unclear which part of an entry is the label.
     """
     annotations, bare = [], 0
     for where, record in records:
@@ -79,7 +79,7 @@ def label_studio(path: Path, records: Iterator[tuple[str, Mapping[str, Any]]], *
 
 
 def _annotations(where: str, record: Mapping[str, Any]) -> Iterator[_Annotation]:
-    """The annotations of one entry that say a label."""
+    """Yield the annotations of one entry that have a label."""
     data = record.get("data")
     if not isinstance(data, dict):
         video = _video(record, where)
@@ -100,7 +100,7 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 
 def _video(data: Mapping[str, Any], where: str) -> str:
-    """The name of the video among an entry's data."""
+    """Return the name of the video in an entry's data."""
     texts = {key: value for key, value in data.items() if isinstance(value, str) and key not in _FACTS}
     usual = [value for key, value in texts.items() if key.lower() in ("path", "url", *PATH_COLUMNS) and value]
     named = [value for value in texts.values() if is_video_name(value.partition("&")[0].strip())]
@@ -110,7 +110,7 @@ def _video(data: Mapping[str, Any], where: str) -> str:
 
 
 def _said(value: object) -> tuple[tuple[str, ...], tuple[tuple[str, int, int], ...]]:
-    """Labels and time ranges that a value of any of the exports holds."""
+    """Return the labels and time ranges in a value, for any of the exports."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
             value = json.loads(value)
@@ -134,7 +134,7 @@ def _said(value: object) -> tuple[tuple[str, ...], tuple[tuple[str, int, int], .
 
 
 def _flat(record: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], tuple[tuple[str, int, int], ...]]:
-    """Labels and time ranges of an entry of JSON-MIN or CSV, whose key is the name of the tag in the project."""
+    """Return the labels and time ranges of an entry of JSON-MIN or CSV, under any key."""
     video = _video(record, where)
     said = {
         key: found
@@ -153,9 +153,9 @@ def _flat(record: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], tuple
 
 
 def _names(video: str) -> tuple[str, tuple[str, ...]]:
-    """Where a video of a project may lie: by its path, and by the name that it had before it was uploaded."""
+    """Return the path of a video, and the name that it had before it was uploaded."""
     name = video
-    if "?d=" in video:  # a file of the server's own disk
+    if "?d=" in video:  # a file on the server's disk
         name = parse_qs(urlsplit(video).query).get("d", [video])[0]
     elif "://" in video:
         name = unquote(urlsplit(video).path)
@@ -165,7 +165,7 @@ def _names(video: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _rows(annotations: Sequence[_Annotation], *, task: Task, split: str) -> tuple[list[Row], int]:
-    """A row for each video or time range, and how many videos were annotated again with the same labels."""
+    """Return a row for each video or time range, and the number of videos with a second, equal annotation."""
     seen: dict[str, _Annotation] = {}
     rows, repeated, differing = [], 0, []
     for each in annotations:
@@ -187,7 +187,7 @@ def _rows(annotations: Sequence[_Annotation], *, task: Task, split: str) -> tupl
             rows += [Row(name, s[0], each.where, split, frames=s[1:], aliases=aliases) for s in each.ranges]
     if differing:
         raise DataError(
-            f"annotators disagree about {counted(len(differing), 'video')}: {some(differing)}; settle them in Label "
+            f"annotators disagree about {counted(len(differing), 'video')}: {some(differing)}; resolve this in Label "
             "Studio, and export again."
         )
     return rows, repeated
@@ -196,7 +196,7 @@ def _rows(annotations: Sequence[_Annotation], *, task: Task, split: str) -> tupl
 def create_ml(path: Path, records: Iterator[tuple[str, Mapping[str, Any]]]) -> Listing:
     """Read annotations of CreateML's action classifier: file, label, and start and end in seconds or as mm:ss.
 
-    The names of the columns may be any of the usual ones. Raises :class:`DataError` for a line without file or label.
+    Any usual column names are accepted. Raises :class:`DataError` for a line without file or label.
     """
     rows = []
     for where, given in records:
@@ -213,7 +213,7 @@ def create_ml(path: Path, records: Iterator[tuple[str, Mapping[str, Any]]]) -> L
 
 
 def is_create_ml(columns: Sequence[str]) -> bool:
-    """Whether columns are CreateML's: a file, a label, and times under other names than our own table's."""
+    """Whether columns are CreateML's: a file, a label, and times with other names than in our table."""
     names = {column.lower() for column in columns}
     ours = "path" in names and "start_time" not in names and "end_time" not in names
     timed = bool(names & set(STARTS)) or bool(names & set(ENDS))

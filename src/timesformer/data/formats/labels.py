@@ -1,4 +1,4 @@
-"""From the labels that a list writes to names of classes, in the order of the model's outputs."""
+"""Turn the labels of a list into class names, in the order of the model's outputs."""
 
 import difflib
 from collections import defaultdict
@@ -12,13 +12,13 @@ from timesformer.data.formats.tables import is_text
 from timesformer.data.items import DataError, Listing, Row, canonical, counted, shortened, some
 
 _DIGITS = 18
-"""Digits that a position may have; longer numbers are names."""
+"""Largest number of digits of a class index; longer numbers are names."""
 _CLASSES = 1000
-"""Positions from which most must be used, where there are no names: dates and identifiers are numbers, too."""
+"""Indices above this must mostly be used if there are no class names: dates and identifiers are numbers, too."""
 
 
 def _texts(row: Row, *, task: Task) -> tuple[str, ...]:
-    """The names in a row's label: one, or any number separated by ";" where labels are many."""
+    """Return the names in a row's label: one, or several separated by ";" for a multi-label task."""
     text = row.label if isinstance(row.label, str) else ""
     names = tuple(map(canonical, text.split(";") if FACTS[task].several else (text,)))
     names = tuple(dict.fromkeys(name for name in names if name))
@@ -30,7 +30,7 @@ def _texts(row: Row, *, task: Task) -> tuple[str, ...]:
 
 
 def _in_order(names: set[str]) -> tuple[str, ...]:
-    """Names sorted, as numbers if all are: "10" comes after "9", and "01" before "1"."""
+    """Return names in order, numerically if all are numbers: "10" after "9", and "01" before "1"."""
     if all(_is_position(name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
@@ -47,12 +47,12 @@ def _at(index: int, names: Sequence[str], where: str) -> str:
 
 
 def _are_positions(rows: Sequence[Row], texts: Sequence[tuple[str, ...]]) -> bool:
-    """Whether the labels are positions; raises where most are, as one slip would turn the others into names."""
+    """Whether the labels are class indices; raises where only some are, which is likely a mistake."""
     others = [(name, row) for row, names in zip(rows, texts, strict=True) for name in names if not _is_position(name)]
     if 0 < 2 * len(others) < sum(map(len, texts)):
         name, row = others[0]
         raise DataError(
-            f"{row.where}: label {name!r}, but most labels of the list are positions (0, 1, ...); write a position."
+            f"{row.where}: label {name!r}, but most labels of the list are class indices (0, 1, ...); write an index."
         )
     return not others
 
@@ -71,7 +71,7 @@ def _refuse_unknown(rows: Sequence[Row], texts: Sequence[tuple[str, ...]], known
 
 
 def _spelled(used: set[str], known: tuple[str, ...]) -> dict[str, str]:
-    """For names that are not known but differ only by case or Unicode form from one that is: that one."""
+    """Map unknown names to the known name from which they differ only by case or Unicode form."""
     like: defaultdict[str, set[str]] = defaultdict(set)
     for name in known:
         like[alike(name)].add(name)
@@ -82,7 +82,7 @@ def _spelled(used: set[str], known: tuple[str, ...]) -> dict[str, str]:
 def _respelled(
     texts: list[tuple[str, ...]], known: tuple[str, ...] | None
 ) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
-    """The labels in the spelling of the known names, and a note where that changed any."""
+    """Return the labels in the spelling of the known names, with a note on changes."""
     used = {name for names in texts for name in names}
     spelling = _spelled(used, known) if known else {}
     if not spelling:
@@ -95,19 +95,19 @@ def _respelled(
 def _positions(
     rows: Sequence[Row], texts: list[tuple[str, ...]], own: tuple[str, ...] | None
 ) -> tuple[list[tuple[str, ...]], tuple[str, ...], tuple[str, ...]]:
-    """Names in place of positions, the names in order, and notes; the first position is 0, or 1 where it must be."""
+    """Return names instead of indices, all names in order, and notes; the first index is 0, or 1 if 0 is unused."""
     used = {int(name) for names in texts for name in names}
     last, notes = max(used), tuple[str, ...]()
     if own is None and last >= _CLASSES and 2 * len(used) < last:
         row = next(row for row, names in zip(rows, texts, strict=True) if str(last) in {str(int(n)) for n in names})
         raise DataError(
-            f"{row.where}: label {last} is a position, which makes {last + 1:,} classes of which {len(used):,} are "
-            "used; if labels are positions, put the class names in order into classes.txt beside the list; if they are "
+            f"{row.where}: label {last} is a class index, which makes {last + 1:,} classes of which {len(used):,} are "
+            "used; if labels are indices, put the class names in order into classes.txt beside the list; if they are "
             "names, use a table with the header path,label."
         )
     from_one = 0 not in used and (last == len(own) if own else used == set(range(1, last + 1)))
     if from_one:
-        notes = (f"labels are 1 to {last}: the first is taken for class number 0",)
+        notes = (f"labels are 1 to {last}: label 1 is taken as class 0",)
         own = own or tuple(str(number) for number in range(1, last + 1))
     own = own or tuple(str(index) for index in range(last + 1))
     named = [
@@ -118,7 +118,7 @@ def _positions(
 
 
 def _lookalikes(names: Sequence[str]) -> tuple[str, ...]:
-    """A note naming classes that differ only by case."""
+    """Return a note on classes that differ only by case or Unicode form."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         groups[alike(name)].append(name)
@@ -127,7 +127,7 @@ def _lookalikes(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _several_forms(rows: Sequence[Row]) -> tuple[str, ...]:
-    """A note naming labels that are written in several Unicode forms, which are one class."""
+    """Return a note on labels that occur in several Unicode forms, which are one class."""
     forms: defaultdict[str, set[str]] = defaultdict(set)
     for label in {row.label for row in rows if isinstance(row.label, str) and not row.label.isascii()}:
         forms[canonical(label)].add(label.strip())
@@ -138,10 +138,9 @@ def _several_forms(rows: Sequence[Row]) -> tuple[str, ...]:
 def name_labels(listing: Listing, *, task: Task, labels: tuple[str, ...] | None) -> Listing:
     """Return the listing with class names as labels and with the order of the classes.
 
-    The order is that of ``labels`` (the names that weights know), or else the source's own, or else sorted.
-    Integers of a list that numbers its classes become the names at these positions. Names are in the Unicode form
-    NFC, or as ``labels`` or the source's own names are, whose case they take, too.
-    Raises :class:`DataError` for an empty or unknown label, or a task that the source can't serve.
+    The order is that of ``labels`` (the class names of weights), or else the source's, or else sorted. Class indices
+    are replaced by names. Names are in Unicode form NFC, or in the spelling of ``labels`` or the source's own names.
+    Raises :class:`DataError` for an empty or unknown label, or a task for which the source has no labels.
     """
     if FACTS[task].numeric:
         if not all(isinstance(row.label, tuple) for row in listing.rows):

@@ -20,9 +20,9 @@ def kinetics(path: Path) -> Listing:
         label,youtube_id,time_start,time_end,split
         testifying,---QUuC4vJs,84,94,validate
 
-    A video is named ``---QUuC4vJs_000084_000094.mp4`` if it has been cut to its stretch, as the common downloads
-    are; ``---QUuC4vJs.mp4`` is the whole upload, of which only these seconds are used. Rows of a test list without
-    labels are left out and counted.
+    A video is named ``---QUuC4vJs_000084_000094.mp4`` if it has been trimmed to its time range, as the common
+    downloads are; ``---QUuC4vJs.mp4`` is the whole upload, of which only these seconds are used. Rows of a test list
+    without labels are left out and counted.
     """
     rows, unlabelled = [], 0
     for where, record in records(path):
@@ -40,7 +40,7 @@ def kinetics(path: Path) -> Listing:
 
 
 def howto100m(path: Path) -> Listing:
-    """Read a subset of HowTo100M's table for recognising the task of a long video.
+    """Read a subset of HowTo100M's table, for task classification of long videos.
 
     ::
 
@@ -48,7 +48,7 @@ def howto100m(path: Path) -> Listing:
         nVbIUDjzWY4,Cars & Other Vehicles,Motorcycles,27,52907
 
     Taken are ``video_id`` (the file's name), ``task_id`` (the class) and, if present, split, start and end in
-    seconds; the whole video otherwise. The other columns are left alone.
+    seconds; the whole video otherwise. Other columns are ignored.
     """
     rows = []
     for where, record in records(path):
@@ -73,17 +73,17 @@ def read_json(path: Path) -> Any:
             f"{path}: its brackets are nested too deeply for a list of videos; name another file."
         ) from None
     except ValueError as error:  # a number of thousands of digits
-        raise DataError(f"{path} holds a number that can't be read ({error}); mend it.") from None
+        raise DataError(f"{path} holds a number that can't be read ({error}); correct it.") from None
 
 
 def entries(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Entries of a JSON list, each after "file, entry n" for messages."""
+    """Return the entries of a JSON list, each with "file, entry n" for messages."""
     listed = read_json(path)
     numbered = [(f"{path}, entry {number}", entry) for number, entry in enumerate(listed, start=1)]
     for where, entry in numbered:
         if not isinstance(entry, dict):
             raise DataError(
-                f"{where}: {entry!r:.40} is no object in braces, as every video's entry is; mend or remove it."
+                f"{where}: {entry!r:.40} is not an object in braces, as every entry must be; correct or remove it."
             )
     return numbered
 
@@ -102,7 +102,7 @@ def _templates(folder: Path) -> tuple[str, ...]:
 
 
 def something(path: Path) -> Listing:
-    """Read a list of Something-Something-V2; the file of labels lies in the same folder and fixes their order.
+    """Read a list of Something-Something-V2; the label file in the same folder gives the order of the classes.
 
     ::
 
@@ -137,10 +137,10 @@ def diving(path: Path) -> Listing:
 
         [{"vid_name": "-mmq0PT-u8k_00155", "label": 0, "start_frame": 0, "end_frame": 48}, ...]
 
-    The published videos (``-mmq0PT-u8k_00155.mp4``) are already cut to one dive and the frame numbers count within
-    them, so the whole video is used and the frame numbers aren't. The dives of one recording (``-mmq0PT-u8k``) are a
-    group. Class names come from ``Diving48_vocab.json`` (``[["Back", "15som", "05Twis", "FREE"], ...]``) where it
-    lies in the same folder, joined by spaces.
+    The published videos (``-mmq0PT-u8k_00155.mp4``) are already trimmed to one dive, so the whole video is used and the
+    frame numbers are ignored. The dives of one recording (``-mmq0PT-u8k``) are a
+    group. Class names come from ``Diving48_vocab.json`` (``[["Back", "15som", "05Twis", "FREE"], ...]``) if it
+    is in the same folder, joined by spaces.
     """
     rows = []
     for where, entry in entries(path):
@@ -154,19 +154,19 @@ def diving(path: Path) -> Listing:
 
 
 def _vocabulary(path: Path) -> tuple[str, ...]:
-    """Class names in order, from the four parts of each."""
+    """Return the class names in order, joined from their four parts."""
     names, content = [], read_json(path)
     for number, parts in enumerate(content if isinstance(content, list) else [content], start=1):
         if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
             raise DataError(
-                f"{path}, entry {number}: {parts!r:.40} is no list of texts, as every class is; download it again."
+                f"{path}, entry {number}: {parts!r:.40} is not a list of strings, as every class is; download it again."
             )
         names.append(" ".join(parts))
     return tuple(names)
 
 
 def _fold_files(files: Sequence[Path], fold: int, *, folder: Path) -> list[Path]:
-    """Files whose name ends in the fold's number."""
+    """Return the files of a fold, by the number at the end of their names."""
     numbers = {file: int(re.findall(r"\d+", file.stem)[-1]) for file in files}
     chosen = sorted(file for file, number in numbers.items() if number == fold)
     if not chosen:
@@ -218,7 +218,7 @@ def hmdb51(folder: Path, *, fold: int = 1) -> Listing:
         for where, line in read_lines(file):
             name, _, use = line.rpartition(" ")
             if use not in _HMDB_SPLITS or not is_video_name(name.strip()):
-                raise DataError(f"{where}: {line!r} is no video name with 0, 1 or 2 after it.")
+                raise DataError(f"{where}: {line!r} is not a video name followed by 0, 1 or 2.")
             if _HMDB_SPLITS[use]:
                 rows.append(Row(f"{label}/{name.strip()}", label, where, _HMDB_SPLITS[use]))
     return Listing(tuple(rows), folder, search=True)

@@ -1,4 +1,4 @@
-"""Headerless lists: the path of a video and its label or labels, in the forms that loaders and data sets have.
+"""Headerless lists of paths and labels, in the forms that common loaders and data sets use.
 
 ::
 
@@ -9,8 +9,8 @@
     34870;Drumming Fingers                                     Jester
     Shooting046_x264.mp4  Shooting  4005  4230  4760  5088     UCF-Crime: two time ranges in frames, -1 for none
 
-A line is taken apart by its separator. What is none of these forms is refused, since a field that slips into the label
-makes a class of every line.
+A line is split at its separator. A line of any other form is refused: an extra field in the label would make every
+line a class of its own.
 """
 
 import csv
@@ -26,7 +26,7 @@ from timesformer.data.formats.tables import class_names, header, read_lines, ref
 from timesformer.data.items import SPLIT_WORDS, DataError, Listing, Row, counted, shortened, split_in_name
 
 PATH_COLUMNS = {"file", "filename", "file_name", "video", "video_path", "filepath", "file_path", "name", "clip"}
-"""Names that a column of paths has in other tables than ours."""
+"""Column names for paths in tables of other programs."""
 _QUOTED = r'"(?P<quoted>(?:[^"]|"")+)"'
 _SUFFIXED = rf"(?P<plain>.*(?:{'|'.join(map(re.escape, VIDEO_SUFFIXES))}))"
 _LINE = re.compile(rf"(?:{_QUOTED}|{_SUFFIXED})(?P<gap>\s*[,;]\s*|\s+|$)(?P<rest>.*)", re.IGNORECASE)
@@ -34,7 +34,7 @@ _WORDS = re.compile(r'"((?:[^"]|"")*)"(?=\s|$)|(\S+)')
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 _UCF_CRIME = re.compile(r"(\S.*?)[\s,;]+(-?\d+)[\s,;]+(-?\d+)[\s,;]+(-?\d+)[\s,;]+(-?\d+)")
 FORMS = (
-    "a headerless list holds 'path label'; 'path 0 2 4' (several positions, --task multilabel); 'folder frames label' "
+    "a headerless list holds 'path label'; 'path 0 2 4' (class indices, --task multilabel); 'folder frames label' "
     "(frame images); or 'path class start end start end' in frames (UCF-Crime). Quote a label that has numbers beside "
     'words (path "phase 1"), or write a header that names the columns: path,label,split,group,start,end'
 )
@@ -42,19 +42,19 @@ FORMS = (
 
 @dataclass(frozen=True)
 class _Line:
-    """A line taken apart."""
+    """A line split into its fields."""
 
     where: str
     text: str
     path: str
     rest: str
-    """What follows the path."""
+    """The text after the path."""
     fields: tuple[str, ...]
     spaced: bool
-    """Whether single spaces separate the fields, so that a label of several words comes apart."""
+    """Whether single spaces separate the fields, so that a label of several words is split."""
 
     def refusal(self, why: str) -> DataError:
-        """The error that shows the line and its fields."""
+        """Return the error for this line, showing its fields."""
         shown = " | ".join(map(shortened, (self.path, *self.fields[:12])))
         return DataError(f"{self.where}: {shortened(self.text, 120)!r} {why} (its fields: {shown}); {FORMS}.")
 
@@ -69,7 +69,7 @@ def _spaced(text: str) -> tuple[str, ...]:
 
 
 def _rest_fields(gap: str, rest: str) -> tuple[tuple[str, ...], bool]:
-    """The fields after the path, by what stands between it and them; beside it, whether single spaces separate them."""
+    """Return the fields after the path, and whether single spaces separate them."""
     if gap.strip():
         return _separated(rest, gap.strip()), False
     if "\t" in gap:
@@ -79,7 +79,7 @@ def _rest_fields(gap: str, rest: str) -> tuple[tuple[str, ...], bool]:
 
 
 def _without_suffix(text: str) -> tuple[str, str, tuple[str, ...], bool]:
-    """Path, rest and fields of a line whose name tells no video: an identifier or a folder."""
+    """Return path, rest and fields of a line that starts with an identifier or folder instead of a video file."""
     marks = [mark for mark in "\t;," if mark in text]
     if marks:
         mark = "\t" if "\t" in marks else min(marks, key=text.index)
@@ -111,14 +111,14 @@ def _taken_apart(text: str, where: str, separator: str) -> _Line:
         fields = fields[:-1]
     if not path.strip() or not fields or not all(fields):
         raise DataError(
-            f"{where}: {shortened(text, 120)!r} is no path and label; write them with a space or comma between. "
+            f"{where}: {shortened(text, 120)!r} is not a path and a label; separate them by a space or comma. "
             f"In full: {FORMS}."
         )
     return _Line(where, text, path.strip(), rest, fields, spaced)
 
 
 def _ranges(line: _Line, split: str) -> list[Row]:
-    """The rows of a line of UCF-Crime's list, one for each time range; none where it is no such line."""
+    """Return the rows of a line of UCF-Crime's list, one for each time range; none for any other line."""
     match = _UCF_CRIME.fullmatch(line.rest)
     if not match or _NUMBER.fullmatch(match[1]) or any(len(number) > 18 for number in match.groups()[1:]):
         return []
@@ -127,7 +127,7 @@ def _ranges(line: _Line, split: str) -> list[Row]:
         (first, last) for first, last in zip(numbers[::2], numbers[1::2], strict=True) if (first, last) != (-1, -1)
     ]
     if any(not 0 <= first < last for first, last in pairs):
-        raise line.refusal("has a time range that does not run from a frame to a later one, and is not -1 -1")
+        raise line.refusal("has a time range whose end is not after its start and that is not -1 -1")
     label = match[1].strip('" ')
     return [Row(line.path, label, line.where, split, frames=pair) for pair in pairs] or [
         Row(line.path, label, line.where, split)
@@ -135,7 +135,7 @@ def _ranges(line: _Line, split: str) -> list[Row]:
 
 
 def _rows(line: _Line, *, split: str, task: Task, known: frozenset[str]) -> list[Row]:
-    """What one line says; raises :class:`DataError` where it can be read in no way or in several."""
+    """Return the rows of one line; raises :class:`DataError` where its form is unknown or ambiguous."""
     fields, labels, images = line.fields, line.fields, 0
     if rows := _ranges(line, split):
         return rows
@@ -148,7 +148,7 @@ def _rows(line: _Line, *, split: str, task: Task, known: frozenset[str]) -> list
         if not FACTS[task].several:
             raise line.refusal(f"has {len(labels)} numbers where one label belongs")
         if len(set(labels)) < len(labels):
-            raise line.refusal("has a number twice, so they are not its labels")
+            raise line.refusal("has a number twice, so the numbers can't be its labels")
         return [Row(line.path, ";".join(labels), line.where, split, images=images)]
     text = " ".join(fields)
     if text in known or (line.spaced and not any(_is_value(field) for field in fields)):
@@ -157,27 +157,29 @@ def _rows(line: _Line, *, split: str, task: Task, known: frozenset[str]) -> list
 
 
 def _is_value(word: str) -> bool:
-    """Whether a word among others is a value of its own rather than part of a label's name."""
+    """Whether a word is a separate value rather than part of a label of several words."""
     bare = word.strip(",;:|()[]")
     return bool(_NUMBER.fullmatch(bare)) or bare.lower() in SPLIT_WORDS
 
 
 def _refuse_columns(lines: Sequence[_Line], rows: Sequence[Row], known: frozenset[str]) -> None:
-    """Refuse labels of several words where the first words are classes and the others differ from line to line."""
+    """Raise where the first words look like classes and the following words differ from line to line."""
     labels = {str(row.label) for row in rows}
     words = {len(line.fields) for line in lines if line.spaced}
     first = {line.fields[0] for line in lines}
     many = len(lines) >= 6 and 3 * len(labels) > 2 * len(lines) and 2 * len(first) < len(labels)
     if many and not known and len(words) == 1 and words != {1} and all(line.spaced for line in lines):
-        raise lines[0].refusal(f"and the other lines have words after the first that make {len(labels)} classes of all")
+        raise lines[0].refusal(
+            f"and the other lines make {len(labels)} classes if all words after the path are the label"
+        )
 
 
 def plain_list(path: Path, *, task: Task = "classes", targets: tuple[str, ...] | None = None) -> Listing:
-    """Read a headerless list; its name says the split, and the module's text which forms there are.
+    """Read a headerless list; the split is in its name, and the module's docstring has the forms.
 
-    An integer label is a position among the class names: those of the file of class names beside the list, or of
-    the weights it is used with (``targets``), or else "0", "1" and so on. A test list without labels has no rows, and
-    a note. Raises :class:`DataError` that shows the line, its fields and the forms for whatever else.
+    An integer label is an index into the class names: those of the file of class names beside the list, or of the
+    weights it is used with (``targets``), or else "0", "1" and so on. A test list without labels gives no rows and a
+    note. Raises :class:`DataError` with the line, its fields and the forms for lines of any other form.
     """
     columns = header(path)
     if nearly := sorted(PATH_COLUMNS.intersection(field.lower() for field in columns)):

@@ -1,4 +1,4 @@
-"""Which format a path is in, by what it holds."""
+"""Recognise the format of a folder or list by its content."""
 
 import difflib
 import os
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
-from timesformer.data.files import class_folders, folders_in, holds_frames, is_run, is_video_name, visible
+from timesformer.data.files import folders_in, holds_frames, is_run, is_video_name, visible
 from timesformer.data.formats import annotations, lists, shardlist
+from timesformer.data.formats.folders import class_folders
 from timesformer.data.formats.places import alike
 from timesformer.data.formats.plainlists import plain_list
 from timesformer.data.formats.tables import header, records, table
@@ -17,7 +18,7 @@ from timesformer.data.items import DataError, Listing, Row, split_in_name, split
 
 
 def existing(data: Path) -> Path:
-    """Return the path made absolute; raises :class:`DataError`, with near misses, if nothing is there."""
+    """Return the absolute path; raises :class:`DataError`, with similar names, if it doesn't exist."""
     path = Path(os.path.normpath(data.expanduser().absolute()))
     if path.exists():
         return path
@@ -28,7 +29,7 @@ def existing(data: Path) -> Path:
 
 
 def _reader(path: Path, *, task: Task, targets: tuple[str, ...] | None) -> tuple[str, Callable[[], Listing]]:
-    """The format of one list file, and how to read it."""
+    """Return the format of a list file, and a function that reads it."""
     if path.suffix.lower() == ".json":
         content = lists.read_json(path)
         if content == []:
@@ -64,7 +65,7 @@ def _reader(path: Path, *, task: Task, targets: tuple[str, ...] | None) -> tuple
 
 
 def _without_repeated_test(rows: list[Row]) -> tuple[list[Row], tuple[str, ...]]:
-    """Kinetics users commonly copy val.csv to test.csv; the copy says nothing new."""
+    """Drop a test list that is a copy of the validation list, as is common with Kinetics."""
     seen = {split: {(r.name, r.label, r.start, r.end) for r in rows if r.split == split} for split in ("val", "test")}
     if not seen["test"] or seen["val"] != seen["test"]:
         return rows, ()
@@ -90,7 +91,7 @@ def _list_files(files: list[Path], *, task: Task, targets: tuple[str, ...] | Non
 
 
 def _folded(data: Path, fold: int | None) -> Listing | None:
-    """The lists of UCF101 or HMDB51, which come in folds; None if the folder or file isn't of them."""
+    """Read the lists of UCF101 or HMDB51, which come in folds; None if the path isn't one of them."""
     folder = data if data.is_dir() else data.parent
     if data.is_file():
         if not (data.match("*list[0-9][0-9].txt") or data.match("*_test_split[0-9].txt")):
@@ -107,7 +108,7 @@ def _folded(data: Path, fold: int | None) -> Listing | None:
 
 
 def recognise(data: Path, *, task: Task, targets: tuple[str, ...] | None = None, fold: int | None = None) -> Listing:
-    """Read a folder or list in whatever format it is in; ``targets`` are the columns that a regression reads.
+    """Read a folder or list of any supported format; ``targets`` are the columns that a regression predicts.
 
     A folder is taken as, in this order: a labels.csv; the lists of UCF101 or HMDB51; shards; lists named after splits
     (train.csv, kinetics700_validate.csv, something-something-v2-train.json); folders of classes.
@@ -135,7 +136,7 @@ def recognise(data: Path, *, task: Task, targets: tuple[str, ...] | None = None,
 
 
 def _inner(data: Path, *, known: tuple[str, ...]) -> Path | None:
-    """The one folder in a folder where that is what unpacking made of one data set, clips/clips; None elsewhere."""
+    """Return the only folder in a folder where unpacking made such a pair, as clips/clips; None otherwise."""
     if any(is_video_name(entry.name) for entry in visible(data)):
         return None
     folders = [folder for folder in folders_in(data) if not is_run(folder)]
@@ -152,6 +153,6 @@ def _inner(data: Path, *, known: tuple[str, ...]) -> Path | None:
 
 
 def _names_a_split(file: Path) -> bool:
-    """Whether the file is a list for a split; a text file only if it is called nothing else, as notes_test.txt is."""
+    """Whether a file is the list of a split; for a text file, the split must be its whole name."""
     suffix = file.suffix.lower()
     return bool(split_in_name(file)) and (suffix in (".csv", ".json") or (suffix == ".txt" and "_" not in file.stem))

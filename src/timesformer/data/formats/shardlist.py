@@ -1,4 +1,4 @@
-"""What a folder of shards holds: the index beside the tar files, and what they say about each video in them."""
+"""Read a folder of shards: its index, and the tar files with a JSON file for each video."""
 
 import json
 import re
@@ -10,26 +10,26 @@ from typing import Any
 
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
-from timesformer.data.items import DataError, Listing, Row, shortened, split_of, stretched
+from timesformer.data.items import DataError, Listing, Row, range_suffix, shortened, split_of
 from timesformer.video.decoder import tars
 
 INDEX = "shards.json"
 AGAIN = "copy it again, or write the shards again"
 AT_ONCE = 16
-"""Tar files that are listed at once: on a network each header is a wait."""
+"""Tar files that are listed at once, since network storage delays each header."""
 LONGEST = 2**24
-"""Bytes of an item's JSON file."""
+"""Largest size of an item's JSON file in bytes."""
 MOST = 10**12
-"""Items of a split."""
+"""Largest number of items in a split."""
 LARGEST = 1e300
-"""Number that an item may hold."""
+"""Largest number in an item's JSON file."""
 OPTIONAL: dict[str, Any] = {"group": "", "start": None, "end": None, "target": 0}
-"""Facts of an item that its JSON file may leave out."""
+"""Optional fields of an item's JSON file, with their defaults."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar file and the items in it, numbered through a split."""
+    """One tar file and its items, which are numbered over the whole split."""
 
     file: str
     first: int
@@ -37,15 +37,15 @@ class Shard:
 
 
 def index_of(data: Path) -> Path:
-    """Return where the index of a folder of shards is; it may be named itself."""
+    """Return the path of the index of a folder of shards; ``data`` may be the index itself."""
     return data if data.name == INDEX else data / INDEX
 
 
 def listing(folder: Path, *, task: Task, targets: Sequence[str] | None = None) -> Listing:
-    """Read what the shards in a folder hold: a row for each video, with the name, label and split it had before.
+    """Read a folder of shards: a row for each video, with its original name, label and split.
 
     ``targets`` are the numbers that a regression reads, by name. Raises :class:`DataError` where the shards were
-    written for another task, and for a tar file that is missing, damaged, or lacks items of the index.
+    written for another task, and for a tar file that is missing, damaged, or has fewer items than the index says.
     """
     index = _index(folder)
     if index.get("task", task) != task:
@@ -59,7 +59,7 @@ def listing(folder: Path, *, task: Task, targets: Sequence[str] | None = None) -
         rows, labels = _chosen(rows, labels, tuple(targets), folder), tuple(targets)
     seen: dict[str, Row] = {}
     for row in rows:
-        key = f"{row.title}{stretched(row.start, row.end)}"
+        key = f"{row.title}{range_suffix(row.start, row.end)}"
         if (first := seen.setdefault(key, row)) is not row:
             raise DataError(f"{first.where} and {row.where} are both {key}; write the shards again.")
     return Listing(tuple(rows), root=folder, labels=labels)
@@ -68,13 +68,13 @@ def listing(folder: Path, *, task: Task, targets: Sequence[str] | None = None) -
 def _index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     if not path.is_file():
-        raise DataError(f"{folder} holds no {INDEX}; it is no folder of shards, or was not written to its end.")
+        raise DataError(f"{folder} holds no {INDEX}; it is not a folder of shards, or writing it was interrupted.")
     try:
         index = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({shortened(str(error))}); {AGAIN}.") from None
     except OSError as error:
-        raise DataError(f"{path} can't be read ({error.strerror or error}); mend that.") from error
+        raise DataError(f"{path} can't be read ({error.strerror or error}); check its permissions.") from error
     if not isinstance(index, dict) or not isinstance(index.get("splits"), dict):
         raise DataError(f'{path} has no "splits" with the tar files of each; {AGAIN}.')
     labels = index.get("labels", [])
@@ -86,7 +86,7 @@ def _index(folder: Path) -> dict[str, Any]:
 
 
 def _splits(index: dict[str, Any], folder: Path) -> dict[str, tuple[Shard, ...]]:
-    """The tar files of each split; raises :class:`DataError` for what is none, or leads out of the folder."""
+    """Return the tar files of each split; raises :class:`DataError` for other files and paths outside the folder."""
     found: dict[str, tuple[Shard, ...]] = {}
     for split, shards in index["splits"].items():
         where = f"{folder / INDEX}: split {shortened(repr(split))}"
@@ -99,10 +99,10 @@ def _splits(index: dict[str, Any], folder: Path) -> dict[str, tuple[Shard, ...]]
 def _shard_of(shard: dict[str, Any], where: str) -> Shard:
     if shard.keys() != {"file", "first", "count"}:
         names = shortened(", ".join(map(str, shard)))
-        raise DataError(f"{where}: a shard has other facts than file, first and count ({names}); {AGAIN}.")
+        raise DataError(f"{where}: a shard has other fields than file, first and count ({names}); {AGAIN}.")
     file, first, count = shard["file"], shard["first"], shard["count"]
     if not (isinstance(file, str) and file.lower().endswith(".tar") and not re.search(r"[/\\\x00]", file)):
-        raise DataError(f"{where}: {shortened(repr(file))} is no name of a tar file, without folders; {AGAIN}.")
+        raise DataError(f"{where}: {shortened(repr(file))} is not the name of a tar file, without folders; {AGAIN}.")
     if not (type(first) is int and type(count) is int and 0 <= first < MOST and 0 < count < MOST):
         raise DataError(
             f"{where}: {file} has items from {shortened(repr(first))}, {shortened(repr(count))} of them; these must be "
@@ -112,7 +112,7 @@ def _shard_of(shard: dict[str, Any], where: str) -> Shard:
 
 
 def members_of(tar: Path) -> Mapping[str, tuple[int, int]]:
-    """The files in a tar file, as ``tars.members`` gives them; raises :class:`DataError`."""
+    """Return the members of a tar file (``tars.members``); raises :class:`DataError`."""
     try:
         return tars.members(tar)
     except (FileNotFoundError, NotADirectoryError):
@@ -122,7 +122,7 @@ def members_of(tar: Path) -> Mapping[str, tuple[int, int]]:
 
 
 def pairs(members: Iterable[str]) -> list[tuple[int, str, str]]:
-    """The items of a tar file in order: number (-1 for a name that is none), name of the JSON file, of the video."""
+    """Return the items of a tar file in order: number (-1 if not numbered), name of the JSON file, of the video."""
     names = list(members)
     texts = {_stem(name): name for name in names if name.endswith(".json")}
     videos = {_stem(name): name for name in names if not name.endswith(".json")}
@@ -133,7 +133,7 @@ def pairs(members: Iterable[str]) -> list[tuple[int, str, str]]:
 
 
 def _rows(folder: Path, shard: Shard, split: str) -> Iterator[Row]:
-    """The items of one tar file: a video beside a JSON file of the same name each."""
+    """Yield the items of one tar file, each a video and a JSON file of the same name."""
     tar = folder / shard.file
     members = members_of(tar)
     items = pairs(members)
@@ -144,7 +144,7 @@ def _rows(folder: Path, shard: Shard, split: str) -> Iterator[Row]:
             for _, name, video in items:
                 start, size = members[name]
                 if size > LONGEST:
-                    raise DataError(f"{tar}/{name} has {size} bytes, more than the {LONGEST} of any item; {AGAIN}.")
+                    raise DataError(f"{tar}/{name} has {size} bytes, more than the limit of {LONGEST}; {AGAIN}.")
                 file.seek(start)
                 yield _row(f"{tar}/{video}", file.read(size), where=f"{tar}/{name}", split=split)
     except OSError as error:
@@ -152,19 +152,19 @@ def _rows(folder: Path, shard: Shard, split: str) -> Iterator[Row]:
 
 
 def _stem(name: str) -> str:
-    """A member's name up to the first dot of its last part: what the files of an item share."""
+    """Return a member's name up to the first dot of its last part, which the files of an item share."""
     folder, slash, last = name.rpartition("/")
     return f"{folder}{slash}{last.partition('.')[0]}"
 
 
 def facts_of(text: bytes, *, where: str) -> dict[str, Any]:
-    """What the JSON file of an item says, every part of the type that it must be; raises :class:`DataError`."""
+    """Return the fields of an item's JSON file, with their types checked; raises :class:`DataError`."""
     try:
         told = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON ({shortened(str(error))}); {AGAIN}.") from None
     if not isinstance(told, dict) or not {"key", "label"} <= told.keys():
-        raise DataError(f"{where} does not tell the key and label of its video; {AGAIN}.")
+        raise DataError(f"{where} has no key or no label; {AGAIN}.")
     facts: dict[str, Any] = {**OPTIONAL, **told}
     facts["group"] = facts["group"] or ""
     label, target, start, end = (facts[name] for name in ("label", "target", "start", "end"))
@@ -179,9 +179,9 @@ def facts_of(text: bytes, *, where: str) -> dict[str, Any]:
     }
     for name, is_right in right.items():
         if not is_right:
-            raise DataError(f"{where}: {name} is {shortened(repr(facts[name]))}, which it can't be; {AGAIN}.")
+            raise DataError(f"{where}: {name} is {shortened(repr(facts[name]))}, which is not allowed; {AGAIN}.")
     if start is not None and end is not None and not start < end:
-        raise DataError(f"{where}: start is {start} and end {end}; it must begin before it ends; {AGAIN}.")
+        raise DataError(f"{where}: start is {start} and end {end}; start must be before end; {AGAIN}.")
     return facts
 
 
@@ -203,12 +203,12 @@ def _row(name: str, text: bytes, *, where: str, split: str) -> Row:
         group=facts["group"],
         start=start,
         end=end,
-        title=key.removesuffix(stretched(start, end)),
+        title=key.removesuffix(range_suffix(start, end)),
     )
 
 
 def _chosen(rows: Sequence[Row], names: tuple[str, ...], wanted: tuple[str, ...], folder: Path) -> list[Row]:
-    """The rows with the numbers that are wanted, in that order."""
+    """Return the rows with the wanted numbers, in that order."""
     if unknown := [name for name in wanted if name not in names]:
         raise DataError(f"{folder} has no numbers {' and '.join(unknown)}, only {' and '.join(names)}.")
     places = [names.index(name) for name in wanted]

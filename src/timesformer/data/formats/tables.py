@@ -1,4 +1,4 @@
-"""Text tables of videos: CSV files with a header, and the lines and names that other lists are made of.
+"""CSV files with a header, and helpers for reading the text of other lists.
 
 A table with a header::
 
@@ -22,16 +22,16 @@ from timesformer.data.items import DataError, Listing, Row, canonical, shortened
 
 RESERVED = ("path", "split", "group", "start", "end")
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
-"""The first line with which Excel says what separates the fields."""
+"""Excel's first line that names the separator."""
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
-"""Minutes and seconds, with hours or without."""
+"""Minutes and seconds, optionally with hours."""
 
 
 def read_text(path: Path, *, any_bytes: bool = False) -> str:
-    """Return the text of a UTF-8 file, or of a UTF-16 file that says so in its first two bytes, as Windows writes it.
+    """Return the text of a UTF-8 file, or of a UTF-16 file with a byte order mark, as Windows writes it.
 
-    With ``any_bytes`` bytes that are no UTF-8 stay in the text as Python keeps them in file names (surrogateescape),
-    since a name may hold any. Raises :class:`DataError` for another encoding otherwise.
+    With ``any_bytes``, bytes that are not UTF-8 are kept by surrogateescape, since file names may have any.
+    Otherwise, another encoding raises :class:`DataError`.
     """
     content = path.read_bytes()
     try:
@@ -43,19 +43,19 @@ def read_text(path: Path, *, any_bytes: bool = False) -> str:
 
 
 def refuse_bytes(path: Path, *texts: str) -> None:
-    """Raise :class:`DataError` if a text that is no file name holds bytes that are not UTF-8."""
+    """Raise :class:`DataError` if a text other than a file name has bytes that are not UTF-8."""
     if not all(map(is_text, texts)):
         read_text(path)
         raise DataError(f"{path} is not UTF-8; save the file as UTF-8.")
 
 
 def is_text(text: str) -> bool:
-    """Whether the text is none of bytes that are not UTF-8."""
+    """Whether a text has no bytes that are not UTF-8."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_lines(path: Path, *, any_bytes: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield every line that isn't empty, after "file:line" for messages; any system's line ends."""
+    """Yield every non-empty line with its "file:line" for messages; line ends may be of any system."""
     text = read_text(path, any_bytes=any_bytes).replace("\r\n", "\n").replace("\r", "\n")
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -63,9 +63,9 @@ def read_lines(path: Path, *, any_bytes: bool = False) -> Iterator[tuple[str, st
 
 
 def class_names(path: Path) -> tuple[str, ...] | None:
-    """Return the names, in order, of the file of class names beside a list, one name a line; None if there is none.
+    """Return the class names in the file beside a list, one name per line; None if there is no such file.
 
-    It is ``<list>.classes.txt`` for a list ``<list>.csv``, or ``classes.txt``.
+    The file is ``<list>.classes.txt`` for a list ``<list>.csv``, or ``classes.txt``.
     """
     for file in (path.with_suffix(".classes.txt"), path.parent / "classes.txt"):
         if file.is_file():
@@ -77,13 +77,13 @@ def class_names(path: Path) -> tuple[str, ...] | None:
 
 
 def separator_line(path: Path) -> str:
-    """Return the separator that the first line says ("sep=;", as Excel writes it), or "" where it says none."""
+    """Return the separator that the first line names ("sep=;", as Excel writes it), or ""."""
     said = _SEPARATOR_LINE.fullmatch(next((line for _, line in read_lines(path, any_bytes=True)), ""))
     return said[1] if said else ""
 
 
 def _layout(path: Path) -> tuple[str, str]:
-    """The first line of fields, and what separates them."""
+    """Return the first line of fields and their separator."""
     lines = (line for _, line in read_lines(path, any_bytes=True))
     first = next(lines, "")
     if said := _SEPARATOR_LINE.fullmatch(first):
@@ -92,7 +92,7 @@ def _layout(path: Path) -> tuple[str, str]:
 
 
 def header(path: Path) -> tuple[str, ...]:
-    """Return the fields of the first line, which are the columns if the file has a header; known ones in lower case."""
+    """Return the fields of the first line, the columns of a file with a header; known ones in lower case."""
     first, separator = _layout(path)
     try:
         fields = next(csv.reader([first], delimiter=separator), [])
@@ -104,14 +104,14 @@ def header(path: Path) -> tuple[str, ...]:
 
 def _csv_fault(error: csv.Error) -> str:
     if "limit" in str(error):
-        return f"a field has more than {csv.field_size_limit():,} characters; close the quote that it begins with."
-    return f"no line of a table ({error}); mend it."
+        return f"a field has more than {csv.field_size_limit():,} characters; close its opening quote."
+    return f"not a line of a table ({error}); correct it."
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield every line of a table with a header as column -> text, after "file:line" for messages.
+    """Yield every line of a table as column -> text, with its "file:line" for messages.
 
-    Spaces around a text are taken off, but not around a path, which may begin or end with any. Raises
+    Surrounding spaces are removed, except from a path, which may begin or end with spaces. Raises
     :class:`DataError` where a line has more or fewer fields than the header.
     """
     columns, (_, separator) = header(path), _layout(path)
@@ -139,7 +139,7 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _refuse_open_quote(path: Path, text: str, separator: str) -> None:
-    """Raise where a quote is never closed, which would make one field of all lines that follow."""
+    """Raise where a quote is never closed, which would join all following lines into one field."""
     if '"' not in text:
         return
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -149,11 +149,11 @@ def _refuse_open_quote(path: Path, text: str, separator: str) -> None:
             begun = reader.line_num + 1
     except csv.Error as error:
         if "unexpected end" in str(error):
-            raise DataError(f"{path}:{begun}: a quote opens that is never closed; close it.") from None
+            raise DataError(f"{path}:{begun}: an opening quote is never closed; close it.") from None
 
 
 def number(text: str, *, column: str, where: str) -> float:
-    """Return the finite number that a field holds; raises :class:`DataError` otherwise."""
+    """Return the finite number in a field; raises :class:`DataError` for anything else."""
     try:
         value = float(text)
     except ValueError:
@@ -164,7 +164,7 @@ def number(text: str, *, column: str, where: str) -> float:
 
 
 def _seconds(text: str, *, column: str, where: str) -> float:
-    """A time in seconds, or as a clock shows it: 1:05 or 0:01:05.5."""
+    """Return a time in seconds, from seconds or minutes and seconds: 65, 1:05 or 0:01:05.5."""
     clock = _CLOCK.fullmatch(text)
     if not clock:
         return number(text, column=column, where=where)
@@ -184,9 +184,9 @@ def times(record: dict[str, str], where: str, *, start: str, end: str) -> tuple[
 
 
 def table(path: Path, *, task: Task, targets: tuple[str, ...] | None = None) -> Listing:
-    """Read a CSV with the header ``path,label[,split][,group][,start][,end]``; further columns are left alone.
+    """Read a CSV with the header ``path,label[,split][,group][,start][,end]``; other columns are ignored.
 
-    For regression every column that isn't one of those is a number to predict, or those named in ``targets``.
+    For regression, the columns to predict are those named in ``targets``, or all others that aren't listed above.
     """
     columns = header(path)
     if FACTS[task].numeric:
@@ -203,7 +203,7 @@ def table(path: Path, *, task: Task, targets: tuple[str, ...] | None = None) -> 
             raise DataError(f"{where}: the path is empty; name a video or remove the line.")
         label: str | tuple[float, ...] = record.get("label", "")
         if "\n" in record.get("label", "") or "\r" in record.get("label", ""):
-            raise DataError(f"{where}: label {shortened(record['label'])!r} goes over several lines; close its quote.")
+            raise DataError(f"{where}: label {shortened(record['label'])!r} spans several lines; close its quote.")
         if FACTS[task].numeric and targets:
             label = tuple(number(record[target], column=target, where=where) for target in targets)
         split = split_of(record.get("split", ""), where) or ("" if "split" in columns else split_in_name(path))

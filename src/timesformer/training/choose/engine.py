@@ -12,7 +12,7 @@ import torch
 from timesformer import machine
 from timesformer.config.model import ModelConfig
 from timesformer.config.training import TrainConfig
-from timesformer.data.batches.dataset import short_side
+from timesformer.data.batches.cache import short_side
 from timesformer.data.manifest import Manifest
 from timesformer.training import arithmetic
 from timesformer.training.choose import timing

@@ -93,7 +93,7 @@ def _bytes(item: Item) -> int:
 def _look(item: Item) -> _Seen | None:
     """Look at the item, which may be a second of a file of hours; None where it can't be read."""
     try:
-        with memory.named(item.path):
+        with memory.error_for(item.path):
             info = reader.info(item.path)
             found = frame_range(info, item.start, item.end)
             frames = reader.read(item.path, [found.first + part * found.frames // 4 for part in (1, 2, 3)])

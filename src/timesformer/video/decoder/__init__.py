@@ -1,1 +1,1 @@
-"""What knows the decoder: containers, indices, shots, orientation."""
+"""The decoder: opening containers, indexing frames, seeking, orientation."""

@@ -1,4 +1,4 @@
-"""Opening video files and decoding their packets, with every way in which they can be broken named."""
+"""Open video files and decode their packets; every kind of damage becomes a :class:`VideoError` or a note."""
 
 import errno
 import os
@@ -21,19 +21,19 @@ from timesformer.video.decoder.demuxers import ALLOWED
 from timesformer.video.decoder.orientation import shown_size
 
 DecodeError = (av.error.FFmpegError, ValueError, OSError, MemoryError)
-"""What PyAV raises for bytes that it can't make sense of."""
+"""Exceptions that PyAV raises for invalid data."""
 MAX_PIXELS = 2**26
-"""Pixels of a frame, 8192 x 8192: more than 8K video has. A file of 200 bytes can claim a thousand times as many."""
+"""Largest frame in pixels, 8192 x 8192, more than 8K video: a file of 200 bytes can claim a thousand times as many."""
 SQUARE = Fraction(1)
 _ALLOCATOR = ("can't allocate memory", "cannot allocate memory", "not enough memory", "calculation overflowed")
-"""What torch's allocator on the CPU says on Linux, macOS and Windows, and where a size is beyond counting."""
+"""Messages of torch's CPU allocator on Linux, macOS and Windows, and for sizes that overflow."""
 
 
 class VideoError(TimesformerError, ValueError):
     """A video that can't be read: ``path`` says which, ``reason`` says why."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)  # both, so that it survives the way out of a loader process
+        super().__init__(path, reason)  # both, so that it can be pickled between processes
         self.path = path
         self.reason = reason
 
@@ -52,27 +52,27 @@ class Video:
     container: InputContainer
     stream: VideoStream
     aspect: Fraction | None
-    """Width of a pixel over its height where the container says it; None leaves it to the codec, picture by picture."""
+    """Pixel aspect ratio (width / height) stated by the container; None where it is the codec's, frame by frame."""
     others: int
-    """Video streams beside the one that is read."""
+    """Number of other video streams in the file."""
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """One step of decoding: a frame, or the reason why none came out."""
+    """One step of decoding: a frame, or the reason why there is none."""
 
     frame: av.VideoFrame | None
     trouble: str = ""
-    """Why the frame is missing or not sound; empty for a sound one."""
+    """Why the frame is missing or damaged; empty for an intact one."""
     aspect: Fraction = SQUARE
-    """Width of a pixel over its height."""
+    """Pixel aspect ratio (width / height)."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Video]:
-    """Open a video file at the stream that FFmpeg finds best, cover pictures aside.
+    """Open a video file at the stream that FFmpeg considers best, without cover pictures.
 
-    Raises :class:`VideoError`, also in place of every decoder error inside the ``with``.
+    Raises :class:`VideoError`, and turns decoder errors inside the ``with`` into it.
     """
     try:
         with _container(path) as container:
@@ -107,7 +107,7 @@ def _container(path: Path) -> Iterator[InputContainer]:
 
 @contextmanager
 def _source(path: Path) -> Iterator[tuple[str | tars.Part, dict[str, str]]]:
-    """What FFmpeg is to open: the file itself, or a stretch of the tar file that the path leads into; with options.
+    """Return what FFmpeg opens, with options: the file, or its byte range within a tar file.
 
     An open file has no name that could be an address, a series of numbers, or not UTF-8, and no neighbours.
     """
@@ -129,7 +129,7 @@ def _source(path: Path) -> Iterator[tuple[str | tars.Part, dict[str, str]]]:
 
 
 def _main(container: InputContainer, streams: list[VideoStream]) -> VideoStream:
-    """The stream that FFmpeg finds best; where that is a single picture, another one that is not."""
+    """Return the stream that FFmpeg considers best, or another one if that is a single picture."""
     moving = [each for each in streams if each.frames != 1] or streams
     best = container.streams.best("video")
     if isinstance(best, VideoStream) and best in moving:
@@ -138,15 +138,15 @@ def _main(container: InputContainer, streams: list[VideoStream]) -> VideoStream:
 
 
 def _prepare(path: Path, stream: VideoStream) -> None:
-    """Set a stream up for decoding, and refuse what can't or must not be decoded."""
+    """Set up a stream for decoding; raises :class:`VideoError` for unsupported codecs and oversized frames."""
     context = stream.codec_context
     if context is None:
         raise VideoError(path, "is in a codec that can't be decoded here; convert it to H.264")
     check_pixels(path, context.height, context.width)
-    context.options = {"max_pixels": str(MAX_PIXELS)}  # also for frames that turn out larger than their header says
-    stream.thread_type = "SLICE"  # frame threads delay frames and blur which packet an error belongs to
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # also for frames that are larger than the header says
+    stream.thread_type = "SLICE"  # with frame threads, errors could not be assigned to packets
     if get_worker_info() is not None:
-        context.thread_count = 1  # loader workers fill the cores already
+        context.thread_count = 1  # loader workers already use all cores
 
 
 def check_pixels(path: Path, height: int, width: int) -> None:
@@ -157,20 +157,20 @@ def check_pixels(path: Path, height: int, width: int) -> None:
 
 
 def perhaps_too_large(stream: VideoStream) -> str:
-    """What to add where nothing decodes: FFmpeg forgets the size of frames that are beyond the limit."""
+    """Return a hint for a file of which nothing decodes: FFmpeg drops the size of frames above the limit."""
     if stream.codec_context.width:
         return ""
     return f", or has frames of more than {MAX_PIXELS / 1e6:.0f} million pixels, which are not read"
 
 
 def decoded(packets: Iterable[av.Packet], video: Video) -> Iterator[Decoded]:
-    """Yield every frame, marked with the reason where it is not sound; no frame with a reason where none came out."""
+    """Yield every frame, with the reason where it is damaged, and a reason without a frame where decoding fails."""
     source = iter(packets)
     ended = False
     while not ended:
         try:
             packet = next(source, None)
-        except IndexError:  # how PyAV ends a file in which streams appeared on the way
+        except IndexError:  # PyAV's end of a file in which streams appeared midway
             packet = None
         except DecodeError as error:
             yield Decoded(None, reason(error))
@@ -189,7 +189,7 @@ def decoded(packets: Iterable[av.Packet], video: Video) -> Iterator[Decoded]:
 
 
 def pixel_aspect(video: Video) -> Fraction:
-    """Width of a pixel over its height in the frame decoded last; 1 where nothing sensible is said."""
+    """Return the pixel aspect ratio (width / height) of the last decoded frame; 1 where none is stated."""
     aspect = video.aspect or video.stream.codec_context.sample_aspect_ratio
     return aspect if aspect is not None and aspect.numerator > 0 else SQUARE
 
@@ -213,19 +213,19 @@ def picture(path: Path) -> av.VideoFrame:
 
 
 def picture_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """Height and width of an image, upright; its dots per inch change nothing."""
+    """Return height and width of an image after rotation; its resolution in dots per inch is ignored."""
     return shown_size(frame, SQUARE)
 
 
-def lacking(error: BaseException) -> bool:
-    """Whether an error says that memory ran out on the CPU, whoever raised it: Python, numpy, torch or the system."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, numpy, torch or the system means that CPU memory ran out."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _ALLOCATOR)
 
 
 def reason(error: Exception) -> str:
-    """Say in a few words what a decoder error means."""
-    if lacking(error):
+    """Return a short description of a decoder error."""
+    if is_out_of_memory(error):
         return "it takes more memory than there is"
     return str(getattr(error, "strerror", None) or error)

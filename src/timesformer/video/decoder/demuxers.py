@@ -1,8 +1,8 @@
-"""Which kinds of files are opened: FFmpeg's demuxers of media that lies in the file itself.
+"""The file formats that are opened: FFmpeg's demuxers for media inside the file itself.
 
-FFmpeg tells by a file's content what it is, whatever its name says, and some kinds are lists of other files, addresses
-or programs (concat, hls, dash, imf, image2, sdp, rtsp, lavfi, vobsub, mlv, AviSynth ...): a "video" of such text would
-read its neighbours, or the network. Others draw text (tty, the ANSI art formats). Only what stands here is opened.
+FFmpeg recognises a format by a file's content, and some formats are lists of other files, addresses or programs
+(concat, hls, dash, imf, image2, sdp, rtsp, lavfi, vobsub, mlv, AviSynth ...): such a "video" could read other files or
+the network. Others render text (tty, the ANSI art formats). Only the formats below are opened.
 """
 
 VIDEOS = (

@@ -1,7 +1,7 @@
-"""How a decoded frame is to be shown: turned, mirrored, and with square pixels, as players do it.
+"""How a decoded frame is displayed: rotated, mirrored and with square pixels, as video players do.
 
-Decoders give frames as they are stored. Beside them stands a display matrix (of the container, of the codec, or made
-from a photograph's EXIF orientation) and a sample aspect ratio, the width of a pixel over its height.
+Decoders return frames as they are stored. The display matrix (of the container, of the codec, or from a photograph's
+EXIF orientation) gives their rotation; the sample aspect ratio is the width of a pixel over its height.
 """
 
 import gc
@@ -16,25 +16,25 @@ from av.sidedata.sidedata import Type
 from torch import Tensor
 
 STRAIGHT = 1.0
-"""Degrees up to which a turn is taken for the quarter turn beside it, as FFmpeg does."""
+"""A rotation within so many degrees of a quarter turn is taken for it, as in FFmpeg."""
 NEARLY_SQUARE = 0.01
-"""Part by which pixels may be wider or higher than square and stay as they are: encoders round sides in such steps."""
+"""Pixels whose aspect ratio differs from 1 by at most this are taken as square: encoders round sides."""
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """What to do with stored rows and columns to see the picture: swap them, then turn each round."""
+    """How to display a stored frame: transpose it, then reverse rows or columns."""
 
     transposed: bool = False
     rows_reversed: bool = False
     columns_reversed: bool = False
     tilt: float = 0.0
-    """Degrees by which the picture is to be turned besides, or sheared; it is not."""
+    """Remaining rotation or shear in degrees, which is not applied."""
 
 
 UPRIGHT = Orientation()
 _HELD = 2**22
-"""Pixels of frames that may lie about unused."""
+"""Pixels of unused frames before they are garbage-collected."""
 _looked_at = 0
 
 
@@ -44,18 +44,18 @@ def _unnamed(kinds: type[Type], value: object) -> Type:
     return kind
 
 
-# PyAV has no names for the newest kinds of side data (EXIF, views of 3D video); of a frame with one it would give none
+# PyAV fails on frames with new kinds of side data (EXIF, views of 3D video), which it has no names for
 Type._missing_ = classmethod(_unnamed)  # type: ignore[method-assign, assignment]
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:
-    """Read the whole display matrix of a frame; one that turns everything into a line or a point counts as none."""
+    """Return the orientation by a frame's display matrix; a singular matrix is ignored."""
     _let_go(frame)
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return UPRIGHT
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))
-    # The pixel at x, y is shown at a * x + c * y, b * x + d * y
+    # the pixel at x, y is displayed at a * x + c * y, b * x + d * y
     across, down = math.hypot(a, b), math.hypot(c, d)
     if not across or not down:
         return UPRIGHT
@@ -69,9 +69,9 @@ def orientation(frame: av.VideoFrame) -> Orientation:
 
 
 def _let_go(frame: av.VideoFrame) -> None:
-    """Free frames that were looked at before: side data refers to its frame and the frame to it, so they would stay.
+    """Free earlier frames: side data and its frame refer to each other, so only the garbage collector frees them.
 
-    Python's own collector counts objects, not what they hold, and would let hundreds of frames gather.
+    Python's collector counts objects, not bytes, and would let hundreds of frames accumulate.
     """
     global _looked_at
     _looked_at += frame.width * frame.height
@@ -81,7 +81,7 @@ def _let_go(frame: av.VideoFrame) -> None:
 
 
 def turned(pixels: Tensor, how: Orientation) -> Tensor:
-    """Stored pixels (h, w, c) as they are to be seen, turned and mirrored, (h, w, c) or (w, h, c)."""
+    """Return stored pixels (h, w, c) as displayed, rotated and mirrored: (h, w, c) or (w, h, c)."""
     if how.transposed:
         pixels = pixels.transpose(0, 1)
     reversed_ = [side for side, given in enumerate((how.rows_reversed, how.columns_reversed)) if given]
@@ -89,7 +89,7 @@ def turned(pixels: Tensor, how: Orientation) -> Tensor:
 
 
 def shown_size(frame: av.VideoFrame, aspect: Fraction) -> tuple[int, int]:
-    """Height and width of a frame once its pixels are square and it is upright; the side that is too short grows."""
+    """Return height and width of a frame as displayed; the shorter side of its pixels is enlarged to square."""
     height, width = frame.height, frame.width
     if abs(aspect - 1) <= NEARLY_SQUARE:
         pass

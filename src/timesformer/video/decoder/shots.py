@@ -1,4 +1,4 @@
-"""Decode wanted frames of an indexed video: plan the stretches to go through, then go through them once, in order."""
+"""Decode requested frames of an indexed video: plan where to seek, then decode once, in order."""
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -24,40 +24,40 @@ from timesformer.video.decoder.index import Index
 from timesformer.video.decoder.orientation import shown_size
 
 WORTH_SEEKING = 6
-"""Frames that a seek must save: it costs a search and the delay of the decoder."""
+"""Fewest frames that a seek must skip to be worth its cost."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A decoded frame, given for a frame number."""
+    """A decoded frame, returned for a frame number."""
 
     number: int
     source: int
-    """The number that the frame really has: another one where the wanted frame does not decode."""
+    """The frame's own number; it differs from ``number`` where the requested frame can't be decoded."""
     clean: bool
-    """Whether everything decoded since the last key frame; otherwise the frame may show traces of the damage."""
+    """Whether all frames since the last key frame were decoded; otherwise the frame may show artefacts."""
     frame: av.VideoFrame
     aspect: Fraction
-    """Width of a pixel over its height."""
+    """Pixel aspect ratio (width / height)."""
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels, square and upright."""
+        """Height and width after rotation, in square pixels."""
         return shown_size(self.frame, self.aspect)
 
 
 def shots(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
-    """Yield a shot for every wanted number; ``wanted`` increases.
+    """Yield a shot for every wanted number; ``wanted`` is in increasing order.
 
-    A number can come again, for the better: where something is missing after a seek, decoding starts over at an earlier
-    key and at last from the start of the file, so that damage is never blamed for a seek that went wrong.
+    A number may be yielded again with a better frame: where frames are missing after a seek, decoding is repeated from
+    earlier key frames and finally from the start of the file, so that a failed seek is never taken for damage.
     """
     if table.images:
         yield from _of_images(table, wanted)
         return
     with opened(table.path) as video:
-        for key, numbers in stretches(table, wanted):
-            if key == 0:  # the first stretch, and nothing has been read yet
+        for key, numbers in seek_plan(table, wanted):
+            if key == 0:  # the first group, and nothing has been read yet
                 yield from _forward(decoded(video.container.demux(video.stream), video), table, numbers)
                 continue
             for start in range(key, max(key - 2, 0), -1):
@@ -69,8 +69,8 @@ def shots(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
                     yield from _forward(decoded(again.container.demux(again.stream), again), table, numbers)
 
 
-def stretches(table: Index, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
-    """Group increasing frame numbers by the key that decoding starts at, seeking only where it pays."""
+def seek_plan(table: Index, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Group increasing frame numbers by the key frame at which decoding starts, with few seeks."""
     result: list[tuple[int, list[int]]] = []
     for number in wanted:
         key = table.start(number)
@@ -81,14 +81,14 @@ def stretches(table: Index, wanted: Sequence[int]) -> list[tuple[int, list[int]]
 
 
 def _saved(table: Index, key: int, *, last: int) -> int:
-    """Frames that need not be decoded if decoding goes on at a key and not after the last frame."""
+    """Return the number of frames that a seek to a key frame skips."""
     if key <= table.start(last):
         return 0
     return int(np.searchsorted(table.pts, table.keys[key])) - last - 1
 
 
 def _sought(video: Video, table: Index, key: int, latest: int) -> Iterator[av.Packet]:
-    """Packets from the first key after a seek; none if that key is shown later than ``latest`` ticks, or is unknown."""
+    """Yield packets from the first key frame after a seek; none if it comes after ``latest`` ticks or is unknown."""
     video.container.seek(int(table.targets[key]), stream=video.stream)
     started = False
     for packet in video.container.demux(video.stream):
@@ -101,7 +101,7 @@ def _sought(video: Video, table: Index, key: int, latest: int) -> Iterator[av.Pa
 
 
 def _forward(steps: Iterator[Decoded], table: Index, numbers: Sequence[int]) -> Generator[Shot, None, bool]:
-    """Yield a shot for each number from frames in order, the nearest where one is missing; return whether none was."""
+    """Yield a shot for each number, the nearest frame where one is missing; return whether all were found."""
     waiting, count, clean, complete = deque(numbers), -1, True, True
     last: Shot | None = None
     for step in steps:

@@ -1,8 +1,7 @@
-"""Videos inside tar files, read where they lie: a tar file is taken for a folder, its members for the files in it.
+"""Read videos inside tar files without unpacking them: a tar file acts as a folder, and its members as files.
 
-``shards/train-00000.tar/000000012.mp4`` is a path like any other to everything above. Nothing is unpacked: a tar file
-is its members one after another, so a member is a stretch of its bytes. A path that leads into a tar file never leads
-out of it again, whatever dots it holds.
+``shards/train-00000.tar/000000012.mp4`` is a path like any other to the rest of the package. A member is a byte range
+of the tar file. A path into a tar file can't lead out of it again, even with "..".
 """
 
 import errno
@@ -19,19 +18,19 @@ from typing import IO
 
 @dataclass(frozen=True)
 class Extent:
-    """Where the bytes of a path are: all of a file, or a stretch of a tar file."""
+    """Where the bytes of a path are: all of a file, or a byte range of a tar file."""
 
     file: Path
     start: int
-    """Byte of the file."""
+    """First byte."""
     size: int
-    """Bytes."""
+    """Number of bytes."""
     modified: int
-    """When the file was last written, in nanoseconds."""
+    """Modification time of the file in nanoseconds."""
 
 
 class Part(io.RawIOBase):
-    """A stretch of a file, opened for reading as if it were a file of its own."""
+    """A byte range of a file, opened for reading like a file."""
 
     def __init__(self, extent: Extent) -> None:
         self.extent = extent
@@ -47,12 +46,12 @@ class Part(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a byte of the stretch, counted from its start, from here, or from its end."""
+        """Move to a byte of the range, relative to its start, the current position, or its end."""
         self._place = max(offset + (0, self._place, self.extent.size)[whence], 0)
         return self._place
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer with what comes next of the stretch, and return how many bytes that is."""
+        """Read the next bytes of the range into the buffer and return their number."""
         left = max(self.extent.size - self._place, 0)
         self._file.seek(self.extent.start + self._place)
         count = self._file.readinto(memoryview(buffer)[:left]) or 0
@@ -73,8 +72,8 @@ def containing(path: Path) -> Path | None:
 def members(tar: Path) -> Mapping[str, tuple[int, int]]:
     """Return the first byte and the number of bytes of each file in a tar file, in order, by name.
 
-    It is gone through once, header by header, and again when it has changed. Raises OSError that names the tar file
-    where it is missing, not a tar file, compressed, or cut off, or where a name in it leads out of it.
+    Its headers are read once, and again when it has changed. Raises OSError with its name where it is missing, not a
+    tar file, compressed or truncated, or where the name of a member leads out of it.
     """
     status = tar.stat()
     return _members(tar, status.st_mtime_ns, status.st_size)
@@ -101,7 +100,7 @@ def _members(tar: Path, _modified: int, size: int) -> Mapping[str, tuple[int, in
 
 
 def _leads_out(name: str) -> bool:
-    """Whether a name would be of a file elsewhere, on this system or another."""
+    """Whether a name leads to a file outside, on any system."""
     return name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name)
 
 
@@ -111,7 +110,9 @@ def extent(path: Path) -> Extent:
     if tar is None:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            raise OSError(errno.EINVAL, "a pipe, a socket or a device, not a file", str(path))  # a pipe would wait
+            raise OSError(
+                errno.EINVAL, "a pipe, a socket or a device, not a file", str(path)
+            )  # reading a pipe would wait for ever
         return Extent(path, 0, status.st_size, status.st_mtime_ns)
     name = path.relative_to(tar).as_posix()
     if name not in (found := members(tar)):

@@ -1,48 +1,23 @@
 """Weights fitted to a wanted model: embeddings resized, steps spread, the head renewed, every change written down."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from timesformer.config.checks import ConfigError
 from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.model import schemes
-from timesformer.model.embeddings import resize_position, resize_time
 from timesformer.model.transformer import TimeSformer
 from timesformer.weights import checkpoint
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.fit import outputs as heads
+from timesformer.weights.fit.embeddings import Fitted, Resize, fit_positions, fit_time
 from timesformer.weights.fit.outputs import Outputs, Rows
 from timesformer.weights.formats.source import Source
-from timesformer.weights.report import LoadReport, Resized, WeightsError
+from timesformer.weights.report import LoadReport, WeightsError
 
-Resize = Literal["nearest", "smooth", "flat"]
-"""How stored embeddings are fitted: nearest (2-D for positions, 1-D for time), as published models do when they run;
-"smooth", bicubic and linear, to fine-tune at another size; "flat", nearest along the flattened grid, as the official
-loader does before fine-tuning."""
-POSITION_RULES: dict[Resize, str] = {
-    "nearest": "nearest in 2-D",
-    "smooth": "bicubic in 2-D",
-    "flat": "nearest along the flattened grid",
-}
 FIXED = ("patch", "width", "depth", "heads", "mlp_ratio")
 """Settings that weights can't be fitted to."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Tensors in the middle of being fitted, with what was done to them."""
-
-    tensors: Mapping[str, Tensor]
-    resized: tuple[Resized, ...] = ()
-    copied: tuple[str, ...] = ()
-    zero: tuple[str, ...] = ()
-    fresh: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
 
 
 def fit(
@@ -59,14 +34,14 @@ def fit(
     """
     _refuse(source, config)
     fitted = _spread(Fitted(dict(source.tensors)), source.config, config)
-    fitted = _positions(fitted, source.config, config, resize)
-    fitted = _time(fitted, source.config, config, resize)
+    fitted = fit_positions(fitted, source.config, config, resize)
+    fitted = fit_time(fitted, source.config, config, resize)
     fitted = _random(fitted, source.config, config)
     fitted, head, found = _head(fitted, source, config, wanted)
     model = checkpoint.build(config, fitted.tensors, source.name)
-    given = len(fitted.tensors) - len(fitted.zero) - len(fitted.fresh) - len(fitted.copied) - len(source.zero)
+    given = len(fitted.tensors) - len(fitted.zero) - len(fitted.new) - len(fitted.copied) - len(source.zero)
     outputs = Outputs(source.labels, source.task, source.target_stats)
-    if "head.weight" in fitted.fresh:
+    if "head.weight" in fitted.new:
         outputs = Outputs()
     if wanted:
         outputs = replace(wanted, target_stats=heads.target_stats(source.target_stats, wanted.target_stats, found))
@@ -75,11 +50,11 @@ def fit(
         source=source.name,
         layout=source.layout,
         loaded=given,
-        extra=source.extra + fitted.left,
+        unused=source.unused + fitted.unused,
         resized=fitted.resized,
         copied=fitted.copied,
         zero=source.zero + fitted.zero,
-        fresh=fitted.fresh,
+        new=fitted.new,
         head=head,
         notes=source.notes + _changes(source.config, config) + _other_span(source.clip, clip),
     )
@@ -173,47 +148,6 @@ def _spread(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
     return replace(fitted, tensors=tensors, copied=fitted.copied + tuple(copied), zero=fitted.zero + tuple(zero))
 
 
-def _positions(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) -> Fitted:
-    """The position embedding on the wanted grid, or left out."""
-    name = "embedding.position"
-    before = fitted.tensors.get(name)
-    if before is None:
-        return fitted
-    if new.position == "none":
-        kept = {key: value for key, value in fitted.tensors.items() if key != name}
-        return replace(fitted, tensors=kept, left=(*fitted.left, name))
-    if old.grid == new.grid or tuple(before.shape) != (1, 1 + old.grid[0] * old.grid[1], old.width):
-        return fitted
-    value = before.float()
-    if resize == "flat":
-        flat = F.interpolate(value[:, 1:].transpose(1, 2), new.grid[0] * new.grid[1]).transpose(1, 2)
-        after = torch.cat([value[:, :1], flat], dim=1)
-    else:
-        after = resize_position(value, old.grid, new.grid, smooth=resize == "smooth")
-    change = Resized(name, tuple(before.shape), tuple(after.shape), POSITION_RULES[resize])
-    return replace(fitted, tensors={**fitted.tensors, name: after}, resized=(*fitted.resized, change))
-
-
-def _time(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) -> Fitted:
-    """The time embedding for the wanted frames: resized, left out, or started at zero where there was no time."""
-    name = "embedding.time"
-    before = fitted.tensors.get(name)
-    if before is None:
-        if not new.has_time_embedding or old.has_time_embedding or new.weight_init == "scratch":
-            return fitted
-        started = {**fitted.tensors, name: torch.zeros(1, new.frames, new.width)}
-        return replace(fitted, tensors=started, zero=(*fitted.zero, name))
-    if not new.has_time_embedding:
-        kept = {key: value for key, value in fitted.tensors.items() if key != name}
-        return replace(fitted, tensors=kept, left=(*fitted.left, name))
-    if before.ndim != 3 or before.shape[1] == new.frames:
-        return fitted
-    after = resize_time(before.float(), new.frames, smooth=resize == "smooth")
-    rule = "linear" if resize == "smooth" else "nearest"
-    change = Resized(name, tuple(before.shape), tuple(after.shape), rule)
-    return replace(fitted, tensors={**fitted.tensors, name: after}, resized=(*fitted.resized, change))
-
-
 def _random(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
     """Random values for time parts that should start from scratch."""
     timeless = old.scheme != new.scheme or new.has_time_embedding > old.has_time_embedding
@@ -223,7 +157,7 @@ def _random(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
     time_parts = [name for name in drawn if ".extra." in name or name == "embedding.time"]
     names = [name for name in time_parts if name not in fitted.tensors]
     tensors = {**fitted.tensors, **{name: drawn[name] for name in names}}
-    return replace(fitted, tensors=tensors, fresh=(*fitted.fresh, *names))
+    return replace(fitted, tensors=tensors, new=(*fitted.new, *names))
 
 
 def _head(fitted: Fitted, source: Source, config: ModelConfig, wanted: Outputs | None) -> tuple[Fitted, str, Rows]:
@@ -243,4 +177,4 @@ def _head(fitted: Fitted, source: Source, config: ModelConfig, wanted: Outputs |
     renewed = all(row is None for row in found)
     rows = {name: drawn[name] if renewed else heads.taken(fitted.tensors[name], drawn[name], found) for name in names}
     fresh = names if renewed else ()
-    return replace(fitted, tensors={**fitted.tensors, **rows}, fresh=(*fitted.fresh, *fresh)), said, found
+    return replace(fitted, tensors={**fitted.tensors, **rows}, new=(*fitted.new, *fresh)), said, found

@@ -3,12 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from timesformer.config import checks
-from timesformer.config.checks import in_pixels, sides
-from timesformer.config.model import ClipConfig, ModelConfig, Scheme
+from timesformer.config.model import Scheme
 from timesformer.weights import metadata
 from timesformer.weights.metadata import Description
 from timesformer.weights.report import WeightsError
@@ -22,7 +21,6 @@ OURS = "# timesformer "
 """Begins the line of a cfg text that holds a description of ours; to any other reader it is a comment."""
 DESCRIPTION = "timesformer_description"
 """Key of a config.json that holds a description of ours; transformers keeps it and makes nothing of it."""
-SOMETHING_CLASSES, HOWTO_CLASSES = 174, 1059
 
 
 @dataclass(frozen=True)
@@ -183,54 +181,3 @@ def _labels(names: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
         filled = all(name == f"LABEL_{number}" for number, name in enumerate(ordered))
         return () if filled else tuple(map(str, ordered)), ()
     return (), ("id2label is no list of names numbered from 0: left out",)
-
-
-def clip_settings(settings: Settings, model: ModelConfig, source: str) -> tuple[ClipConfig, tuple[str, ...]]:
-    """The clip settings of a foreign source, and notes on what was inferred.
-
-    Stated values win; what isn't stated is that of the official model of the same data set, frames and size. Where this
-    package wrote the source, stated frames are those of the model, and only others than it wrote win.
-    """
-    stated = dict(settings.clip)
-    if settings.ours is not None:
-        if stated.get("frames") == settings.ours.model.frames:
-            del stated["frames"]
-        return metadata.decode(ClipConfig, asdict(settings.ours.clip) | stated, source), ()
-    size = model.size
-    notes: list[str] = []
-    if isinstance(stated.get("size"), int) and stated["size"] % model.patch:
-        notes.append(
-            f"crops of {stated.pop('size')} px stated, which patches of {model.patch} don't divide: "
-            f"{in_pixels(size).removesuffix(' px')} taken"
-        )
-    usual = asdict(usual_clip(model.frames, size, settings.dataset or _data_set(model.classes)))
-    clip = metadata.decode(ClipConfig, usual | stated, f"{source}: clip settings")
-    if clip.frames != model.frames:
-        notes.append(
-            f"clips of {clip.frames} frames stated; the time embedding, for {model.frames}, follows as it runs"
-        )
-    if clip.frame_size != model.frame_size:
-        notes.append(
-            f"crops of {in_pixels(clip.size)} stated; the position embedding, for {in_pixels(size)}, follows as it runs"
-        )
-    if not settings.dataset and model.classes == SOMETHING_CLASSES:
-        notes.append("174 classes: taken for Something-Something-V2, so frames from equal segments, channels in BGR")
-    elif "rate" not in settings.clip and clip.sampling == "dense":
-        notes.append(f"no sampling rate stated: {clip.rate} assumed, as in the official model of this size")
-    return clip, tuple(notes)
-
-
-def _data_set(classes: int) -> str:
-    return {SOMETHING_CLASSES: "ssv2", HOWTO_CLASSES: "howto100m"}.get(classes, "")
-
-
-def usual_clip(frames: int, size: int | tuple[int, int], dataset: str = "") -> ClipConfig:
-    """Clip settings of the official model with these frames and this size (paper, appendix A and released configs)."""
-    if dataset == "ssv2":
-        return ClipConfig(frames=frames, size=size, sampling="segments", channels="bgr")
-    rate = 32
-    if dataset != "howto100m" and frames >= 96:
-        rate = 4
-    elif dataset != "howto100m" and min(sides(size)) >= 448:
-        rate = 16
-    return ClipConfig(frames=frames, size=size, rate=rate)

@@ -1,21 +1,21 @@
 """Foreign weights understood: tensors under our names, and the model and clips that they were made for."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from timesformer.config.checks import ConfigError
-from timesformer.config.model import ClipConfig, ModelConfig, Scheme
+from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import Task
 from timesformer.weights import checkpoint, metadata
 from timesformer.weights.checkpoint import MOST_BLOCKS
-from timesformer.weights.formats import contents, convert, image, settings, signs
+from timesformer.weights.formats import contents, convert, image, signs
+from timesformer.weights.formats.clips import clip_settings
 from timesformer.weights.formats.convert import Layout
 from timesformer.weights.formats.files import Raw
 from timesformer.weights.formats.settings import Settings
+from timesformer.weights.formats.shapes import assumed_heads, model_config
 from timesformer.weights.metadata import TargetStats
 from timesformer.weights.report import WeightsError
 
@@ -24,11 +24,6 @@ TITLES: dict[Layout, str] = {
     "huggingface": "Hugging Face layout",
     "mmaction2": "MMAction2 layout",
 }
-OTHER_HEADS = {1280: 16, 1408: 16}
-"""Heads of the image transformers whose heads aren't 64 wide (ViT-H and ViT-g), by width."""
-MOCO_SMALL = 384
-"""Width at which published image transformers have 6 heads, or 12."""
-HOW_HEADS = "if it has others, say so: heads=N (--heads N; train: --model.heads N)"
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class Source:
     about: str = ""
     image: bool = False
     """Whether it is an image model: one attention step, no time."""
-    extra: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     """Its tensors, by its own names, that the model has no place for."""
     zero: tuple[str, ...] = ()
     """Tensors that its architecture leaves out and that are zero here, to the same effect."""
@@ -88,8 +83,8 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
     renamed, extra = convert.rename(tensors, convert.table(layout, scheme), depth)
     _refuse_other_blocks(extra, layout, str(raw.path))
     renamed, zero = _without_bias(renamed, depth, is_image)
-    config, guess = _model(renamed, scheme, depth, stated, size=size, heads=heads, source=str(raw.path))
-    clip, assumed = settings.clip_settings(stated, config, str(raw.path))
+    config, guess = model_config(renamed, scheme, depth, stated, size=size, heads=heads, source=str(raw.path))
+    clip, assumed = clip_settings(stated, config, str(raw.path))
     wrong_labels: tuple[str, ...] = ()
     if stated.labels and len(stated.labels) != config.classes:
         wrong_labels = (f"{len(stated.labels)} names stated for {config.classes} outputs: left out",)
@@ -107,7 +102,7 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
         about=stated.ours.about if stated.ours else "",
         target_stats=stated.ours.target_stats if stated.ours else (),
         image=is_image,
-        extra=(*(own.get(name, name) for name in extra), *beside, *raw.dropped),
+        unused=(*(own.get(name, name) for name in extra), *beside, *raw.dropped),
         zero=zero,
         notes=notes + stated.notes + guess + assumed + wrong_labels,
         states_heads=bool(stated.heads or stated.ours),
@@ -186,103 +181,7 @@ def _without_bias(tensors: dict[str, Tensor], depth: int, is_image: bool) -> tup
     return filled, tuple(zero)
 
 
-def _model(
-    tensors: Mapping[str, Tensor],
-    scheme: Scheme,
-    depth: int,
-    stated: Settings,
-    *,
-    size: int | tuple[int, int] | None,
-    heads: int | None,
-    source: str,
-) -> tuple[ModelConfig, tuple[str, ...]]:
-    """The config that tensors fit, and a note on the heads where nothing states them."""
-    base = stated.ours.model if stated.ours else ModelConfig()
-    width = _shape(tensors, "embedding.class_token", 3, source)[2]
-    patch = _shape(tensors, "embedding.patch.weight", 4, source)[3]
-    hidden = _shape(tensors, "blocks.0.mlp.0.weight", 2, source)[0]
-    position = _shape(tensors, "embedding.position", 3, source)[1]
-    frames = stated.clip.get("frames") or (base.frames if stated.ours else 8)
-    if "embedding.time" in tensors:
-        frames = _shape(tensors, "embedding.time", 3, source)[1]
-    classes = _shape(tensors, "head.weight", 2, source)[0] if "head.weight" in tensors else 1
-    guess: tuple[str, ...] = ()
-    if stated.heads or stated.ours:
-        heads = stated.heads or base.heads
-    elif heads is None:
-        heads = _usual_heads(width)
-        guess = (_guess(heads, width),)
-    try:
-        known = base.grid if stated.ours else None
-        if stated.size and patch:
-            known = known or (stated.size[0] // patch, stated.size[1] // patch)
-        grid = _grid(position - 1, patch, known, size, source)
-        pixels = (grid[0] * patch, grid[1] * patch)
-        return replace(
-            base,
-            scheme=scheme,
-            frames=frames,
-            size=base.size if pixels == base.frame_size else pixels[0] if pixels[0] == pixels[1] else pixels,
-            patch=patch,
-            width=width,
-            depth=depth,
-            heads=heads,
-            mlp_ratio=_mlp_ratio(hidden, width, base.mlp_ratio),
-            classes=classes,
-        ), guess
-    except ConfigError as error:
-        raise WeightsError(f"{source}: {error}") from error
-
-
-def _usual_heads(width: int) -> int:
-    """Heads that a model of a width most likely has: those of the published ones, 64 wide, or as nearly as fits."""
-    usual = OTHER_HEADS.get(width, max(width // 64, 1))
-    return next(heads for heads in range(usual, 0, -1) if width % heads == 0)
-
-
-def _guess(heads: int, width: int) -> str:
-    """What to say of heads that nothing states."""
-    other = "; MoCo v3's ViT-S has 12" if width == MOCO_SMALL else ""
-    return f"heads not stated: {heads} assumed, {width // heads} wide{other}; {HOW_HEADS}"
-
-
 def without_guess(source: Source) -> Source:
     """The same without the note on heads, for weights whose heads are known from elsewhere."""
-    guess = _guess(source.config.heads, source.config.width)
+    guess = assumed_heads(source.config.heads, source.config.width)
     return replace(source, notes=tuple(note for note in source.notes if note != guess))
-
-
-def _mlp_ratio(hidden: int, width: int, known: float) -> float:
-    """The ratio that gives a hidden width: the known one if it does, else the quotient, rounded up where it must be."""
-    quotient = hidden / width
-    candidates = (known, quotient, math.nextafter(quotient, math.inf))
-    return next((ratio for ratio in candidates if int(width * ratio) == hidden), quotient)
-
-
-def _grid(
-    patches: int, patch: int, known: tuple[int, int] | None, size: int | tuple[int, int] | None, source: str
-) -> tuple[int, int]:
-    """Rows and columns of a position embedding: as described, else square, else as the wanted size has them."""
-    if known is not None and known[0] * known[1] == patches:
-        return known
-    side = math.isqrt(max(patches, 0))
-    if side * side == patches:
-        return side, side
-    if isinstance(size, tuple) and patch and (size[0] // patch) * (size[1] // patch) == patches:
-        return size[0] // patch, size[1] // patch
-    unplaced = side * side + 2 * side == patches
-    hint = "; if it is a timm model whose class token has no place (no_embed_class), choose another" if unplaced else ""
-    raise WeightsError(
-        f"{source} has a position embedding of {patches} patches, which is no square grid; "
-        f"give the size that it was made for as size=(height, width) (--size HEIGHT WIDTH){hint}."
-    )
-
-
-def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int, source: str) -> tuple[int, ...]:
-    """Shape of a tensor that must be there; raises :class:`WeightsError` if it isn't, or has other dimensions."""
-    if name not in tensors:
-        raise WeightsError(f"{source} lacks {name}; a tensor of the backbone can't be made up: get the whole file.")
-    shape = tuple(tensors[name].shape)
-    if len(shape) != dimensions or 0 in shape:
-        raise WeightsError(f"{source}: {name} has shape {list(shape)}; {dimensions} dimensions are needed.")
-    return shape
