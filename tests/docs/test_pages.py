@@ -72,7 +72,11 @@ def shortened(words: Sequence[str]) -> list[str]:
 
 @pytest.mark.parametrize("page", USED, ids=[page.name for page in USED])
 def test_every_command_and_every_line_of_python_on_a_page_runs(
-    page: Path, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     clips: Path = request.getfixturevalue("clips")
     shutil.copytree(clips, tmp_path / "clips")
@@ -89,6 +93,9 @@ def test_every_command_and_every_line_of_python_on_a_page_runs(
         for words in fence.commands if fence.language == "bash" else ():
             assert words[0] == "timesformer", f"{fence.place}: {words[0]} is not run; mark the block as not run"
             typed(*words[1:])
+    printed = capsys.readouterr().out
+    claims = [claim for fence in run_on(page) for claim in re.findall(r"# prints (.+)$", fence.text, re.M)]
+    assert [claim for claim in claims if claim not in printed] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
@@ -108,7 +115,7 @@ def mistakes(words: Sequence[str]) -> list[str]:
     if "-m" in words and words[0] in ("torchrun", "python"):
         words = words[words.index("-m") + 1 :]
     if words[0] == "python":
-        return [f"{words[1]} does not exist"] if words[1].endswith(".py") and not (ROOT / words[1]).exists() else []
+        return mistakes_of_script(words[1], words[2:])
     if words[0] == "make":
         targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
         return [f"no target {name}" for name in words[1:] if name not in targets]
@@ -119,6 +126,16 @@ def mistakes(words: Sequence[str]) -> list[str]:
     return [
         f"no flag {word} of {words[1]}" for word in words[2:] if word.startswith("--") and not a_flag(word, words[1])
     ]
+
+
+def mistakes_of_script(script: str, words: Sequence[str]) -> list[str]:
+    """The same for a script of the checkout; what follows a bare "--" goes to `timesformer train`."""
+    if not (ROOT / script).exists():
+        return [f"{script} does not exist"]
+    text = (ROOT / script).read_text("utf-8")
+    own, trained = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    lost = [f"no flag {word} of {script}" for word in own if word.startswith("--") and f'"{word}"' not in text]
+    return lost + (mistakes(["timesformer", "train", *trained]) if trained else [])
 
 
 def a_flag(word: str, command: str) -> bool:
@@ -195,6 +212,8 @@ def test_a_block_that_is_neither_run_nor_marked_is_found(tmp_path: Path) -> None
         ("timesformer scan clips --batch-size 3", ["no flag --batch-size of scan"]),
         ("torchrun --nproc-per-node 8 -m timesformer train DATA --batch-size 3 --no-flip", []),
         ("python benchmarks/nothing.py", ["benchmarks/nothing.py does not exist"]),
+        ("python benchmarks/small_data.py DATA --seedz 1", ["no flag --seedz of benchmarks/small_data.py"]),
+        ("python benchmarks/small_data.py DATA --seeds 1 -- --epochz 1", ["no flag --epochz of train"]),
         ("make tea", ["no target tea"]),
     ],
 )
