@@ -134,12 +134,9 @@ def _row(axes: Axes, choice: Choice, top: float) -> None:
     axes.text(0.3, middle + 0.16, choice.text, fontsize=9, color=SOFT.light)
     for part in range(1, choice.parts):
         axes.plot([across(SECONDS * part / choice.parts)] * 2, [top, top + choice.height], color=SOFT.light, lw=0.6)
-    for line, numbers in enumerate(choice.numbers.tolist()):
-        _clip(
-            axes,
-            [number / choice.fps for number in numbers],
-            middle + LINE_HEIGHT * (line + 0.5 - len(choice.numbers) / 2),
-        )
+    first = middle - LINE_HEIGHT * (len(choice.numbers) - 1) / 2
+    for line, seconds in enumerate((choice.numbers / choice.fps).tolist()):
+        _clip(axes, seconds, first + LINE_HEIGHT * line)
 
 
 def _clip(axes: Axes, seconds: Sequence[float], y: float) -> None:

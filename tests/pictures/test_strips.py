@@ -14,15 +14,11 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
 
 
 def test_frames_stand_side_by_side_with_transparent_gaps() -> None:
-    row = strips.row(FRAMES, gap=2)
+    row = strips.row(FRAMES)
     assert (row.shape, row.dtype) == ((4, 3 * 5 + 2 * 2, 4), np.uint8)
     for number, frame in enumerate(FRAMES):
         np.testing.assert_array_equal(row[:, 7 * number : 7 * number + 5, :3], frame)
     assert (row[..., 3] == np.array([*[255] * 5, 0, 0, *[255] * 5, 0, 0, *[255] * 5])).all()
-
-
-def test_frames_may_touch() -> None:
-    np.testing.assert_array_equal(strips.row(FRAMES, gap=0)[..., :3], np.concatenate(list(FRAMES), axis=1))
 
 
 def test_the_image_of_a_strip_is_inside_the_page_and_holds_every_pixel() -> None:

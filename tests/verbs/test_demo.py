@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks import demo_picture
 from matplotlib.image import imread
 
 from timesformer.config.checks import ConfigError
@@ -170,6 +171,11 @@ def test_a_folder_with_a_demo_of_other_settings_is_refused_and_left_alone(result
     with pytest.raises(ConfigError, match=r"holds a demo with other settings"):
         demo.demo(out)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_the_picture_of_the_readme_is_drawn_from_a_finished_demo(result: DemoResult, tmp_path: Path) -> None:
+    demo_picture.main(result.report.parent, tmp_path / "demo.png")
+    assert imread(tmp_path / "demo.png").shape[1] > 1000
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to draw the page")

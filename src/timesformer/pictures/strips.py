@@ -11,13 +11,16 @@ from timesformer.pictures.page import Html
 
 Pixels = npt.NDArray[np.uint8]
 
+GAP = 2
+"""Transparent pixels between two frames of a row."""
 
-def row(frames: Pixels, *, gap: int = 2) -> Pixels:
-    """Lay frames (t, h, w, 3) side by side with transparent gaps of some pixels: RGBA (h, t * w + (t - 1) * gap, 4)."""
+
+def row(frames: Pixels) -> Pixels:
+    """Lay frames (t, h, w, 3) side by side with gaps between them: RGBA (h, t * w + (t - 1) * GAP, 4)."""
     opaque = np.concatenate([frames, np.full_like(frames[..., :1], 255)], axis=-1)
-    spaced = np.pad(opaque, ((0, 0), (0, 0), (0, gap), (0, 0)))
+    spaced = np.pad(opaque, ((0, 0), (0, 0), (0, GAP), (0, 0)))
     joined: Pixels = np.concatenate(list(spaced), axis=1)
-    return np.ascontiguousarray(joined[:, : joined.shape[1] - gap])
+    return np.ascontiguousarray(joined[:, : joined.shape[1] - GAP])
 
 
 def image(pixels: Pixels, text: str) -> Html:
