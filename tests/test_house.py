@@ -297,6 +297,19 @@ def test_the_checks_find_the_faults_of_made_packages_and_no_others(
     assert floor_faults(package) + purity_faults(package) + room_faults(package) + size_faults(package) == faults
 
 
+def test_the_map_names_every_room_and_only_files_that_exist() -> None:
+    root = Path(__file__).parent.parent
+    text = (root / "CONTRIBUTING.md").read_text("utf-8")
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    rooms |= {path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("__")}
+    table = {
+        name.rstrip("/") for line in re.findall(r"^\| (`.*?) \|", text, re.M) for name in re.findall("`(.+?)`", line)
+    }
+    assert {name for name in table if not name.startswith("make ")} == rooms
+    named = set(re.findall(r"`((?:[\w.]+/)*[\w.]+(?:/|\.py|\.md))`", text)) - {"site/"}
+    assert not [name for name in named if not (root / name).exists() and not (PACKAGE / name).exists()]
+
+
 def test_make_says_all_it_can_do_and_runs_scripts_that_exist() -> None:
     root = Path(__file__).parent.parent
     text = (root / "Makefile").read_text("utf-8")
