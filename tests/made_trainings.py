@@ -27,7 +27,7 @@ from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.training.loop import train
 from timesformer.training.outcome import Outcome
-from timesformer.training.run.runfolder import Row
+from timesformer.training.run.epochs import EpochRow
 from timesformer.training.shown.display import Display
 
 SECTIONS = ("model", "clip", "augment", "optim", "engine")
@@ -101,6 +101,24 @@ Moment = tuple[str, int]
 """A kind of event and its number: ("step", 4), ("epoch", 1), ("validating", 2), ("decoding", 3)."""
 
 
+def row(
+    *, best: bool = False, epoch: int = 1, train_loss: float = 0.5, waited: float = 0.0, **measures: float
+) -> EpochRow:
+    """The row of an epoch with these measures of its validation videos."""
+    return EpochRow(
+        epoch=epoch,
+        step=epoch,
+        lr=1e-3,
+        clips_per_second=1.0,
+        waited=waited,
+        train_loss=train_loss,
+        broken=0,
+        damaged=0,
+        validation=measures,
+        best=best,
+    )
+
+
 class Watcher(Display):
     """A display that remembers what it is told, and does things at given moments."""
 
@@ -132,9 +150,9 @@ class Watcher(Display):
         self.counts["validating"] += 1
         self._at("validating", self.counts["validating"])
 
-    def epoch(self, row: Row, epochs: int) -> None:
+    def epoch(self, row: EpochRow, epochs: int) -> None:
         """Note the end of an epoch."""
-        self._at("epoch", int(row["epoch"]))
+        self._at("epoch", row.epoch)
 
     def _at(self, kind: str, number: int) -> None:
         if action := self.moments.get((kind, number)):

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
+from timesformer.training.run.epochs import EpochRow
 from timesformer.training.shown import display
 from timesformer.training.shown.display import Display
 
 ROW = {"epoch": 7.0, "train_loss": 2.109, "val_loss": 2.103, "val_top1": 0.1, "val_top5": 0.5, "val_mean_class": 0.123}
-ROW |= {"lr": 1e-4, "clips_per_second": 131.4, "best": 1.0}
+ROW |= {"step": 70.0, "waited": 0.1, "broken": 0.0, "damaged": 0.0, "lr": 1e-4, "clips_per_second": 131.4, "best": 1.0}
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_lines_are_as_wide_as_the_terminal_and_break_between_words(width: int, c
     clock[0] = 4000.0
     for loss in (2.109, 12.34):
         for best in (0.0, 1.0):
-            on.epoch(ROW | {"best": best, "train_loss": loss}, 300)
+            on.epoch(EpochRow.of(ROW | {"best": best, "train_loss": loss}), 300)
     found = lines(on)
     assert len(found) == 4 and all(len(line) <= width for line in found)
     assert all("val loss 2.103" in line and "top-1 0.100" in line for line in found)
@@ -50,7 +51,7 @@ def test_lines_are_as_wide_as_the_terminal_and_break_between_words(width: int, c
 
 def test_a_log_has_everything_in_one_line_and_a_command_is_never_broken(clock: list[float]) -> None:
     log, narrow = shown(40, terminal=False), shown(40)
-    log.epoch(ROW, 13)
+    log.epoch(EpochRow.of(ROW), 13)
     assert lines(log) == [
         "epoch  7/13  loss 2.109  val loss 2.103  top-1 0.100  mean class 0.123  lr 1.0e-04  131 clips/s  0:00  best"
     ]

@@ -341,7 +341,7 @@ def test_a_callers_function_gets_each_epoch_once_it_is_saved_and_may_end_the_tra
     def on_epoch(row: dict[str, float]) -> None:
         saved = RunFolder(tmp_path / "run").load()
         assert saved is not None
-        assert saved.state.rows[-1] == row
+        assert saved.state.rows[-1].as_dict() == row
         seen.append(row["epoch"])
         if len(seen) == 2:
             raise EnoughError

@@ -25,10 +25,11 @@ from timesformer.data.manifest import Manifest
 from timesformer.inference.scoring import Scoring
 from timesformer.model.transformer import TimeSformer
 from timesformer.tasks.regression import Regression
-from timesformer.training import optimiser, session
+from timesformer.training import optimiser
+from timesformer.training.epoch import better
 from timesformer.training.loop import train
 from timesformer.training.outcome import Outcome
-from timesformer.training.run.runfolder import Row
+from timesformer.training.run.epochs import EpochRow
 from timesformer.training.session import TrainingError
 from timesformer.training.shown import display
 from timesformer.training.shown.advice import advice
@@ -223,22 +224,24 @@ def test_class_weights_weigh_the_loss_and_choose_by_mean_recall(data: Manifest, 
     _, plain = trained(unequal, made_trainings.config(optim=optim), tmp_path / "plain")
     _, weighed = trained(unequal, made_trainings.config(optim=optim | {"class_weights": True}), tmp_path / "weighed")
     assert weighed.losses[0] != pytest.approx(plain.losses[0], rel=1e-3)
-    rows = [{"val_top1": top1, "val_mean_class": mean, "best": 1.0} for top1, mean in ((0.5, 0.6), (0.9, 0.5))]
-    assert session.better(made_trainings.config(), rows)
-    assert not session.better(made_trainings.config(optim={"class_weights": True}), rows)
+    pairs = ((0.5, 0.6), (0.9, 0.5))
+    rows = [made_trainings.row(best=True, val_top1=top1, val_mean_class=mean) for top1, mean in pairs]
+    assert better(made_trainings.config(), rows)
+    assert not better(made_trainings.config(optim={"class_weights": True}), rows)
 
 
 def test_the_best_is_the_latest_of_equals_and_what_could_not_be_kept_does_not_count() -> None:
     settings = made_trainings.config()
 
-    def better(*epochs: tuple[float, float]) -> bool:
-        return session.better(settings, [{"val_top1": top1, "best": best} for top1, best in epochs])
+    def latest_is_best(*epochs: tuple[float, bool]) -> bool:
+        return better(settings, [made_trainings.row(best=best, val_top1=top1) for top1, best in epochs])
 
-    assert better((0.3, 0)) and better((0.5, 1), (0.5, 0)) and not better((0.5, 1), (0.4, 0))
-    assert better((0.3, 1), (0.5, 0), (0.4, 0))
+    assert latest_is_best((0.3, False)) and latest_is_best((0.5, True), (0.5, False))
+    assert not latest_is_best((0.5, True), (0.4, False))
+    assert latest_is_best((0.3, True), (0.5, False), (0.4, False))
     numbers = made_trainings.config(task="regression")
-    assert session.better(numbers, [{"val_loss": 0.5, "best": 1.0}, {"val_loss": 0.4, "best": 0.0}])
-    assert not session.better(numbers, [{"val_loss": 0.5, "best": 1.0}, {"val_loss": 0.6, "best": 0.0}])
+    assert better(numbers, [made_trainings.row(best=True, val_loss=0.5), made_trainings.row(val_loss=0.4)])
+    assert not better(numbers, [made_trainings.row(best=True, val_loss=0.5), made_trainings.row(val_loss=0.6)])
 
 
 def test_several_labels_and_numbers_are_learned(data: Manifest, tmp_path: Path) -> None:
@@ -338,15 +341,15 @@ def test_pieces_that_do_not_fit_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def epochs(losses: Sequence[float], *, waited: Sequence[float] = (), mean_class: float = 0.5) -> list[Row]:
+def epochs(losses: Sequence[float], *, waited: Sequence[float] = (), mean_class: float = 0.5) -> list[EpochRow]:
     waits = waited or [0.0] * len(losses)
     return [
-        {"epoch": float(number), "train_loss": loss, "waited": wait, "val_mean_class": mean_class}
+        made_trainings.row(epoch=number, train_loss=loss, waited=wait, val_mean_class=mean_class)
         for number, (loss, wait) in enumerate(zip(losses, waits, strict=True), start=1)
     ]
 
 
-def said(rows: list[Row], counts: tuple[int, ...] = (50, 50), **optim: Any) -> list[list[str]]:
+def said(rows: list[EpochRow], counts: tuple[int, ...] = (50, 50), **optim: Any) -> list[list[str]]:
     """What is said after each of eight epochs, by the first words."""
     settings = made_trainings.config(optim={"epochs": 8} | optim)
     texts = [advice(rows[:end], settings, counts) for end in range(1, len(rows) + 1)]

@@ -13,7 +13,8 @@ from tests.made_weights import SMALL, random_model, vit
 from timesformer.config.checks import ConfigError
 from timesformer.config.model import ClipConfig
 from timesformer.data.manifest import Manifest
-from timesformer.training import overfit, session
+from timesformer.tasks import regression
+from timesformer.training import overfit
 from timesformer.training.loop import train
 from timesformer.weights.checkpoint import Checkpoint, save
 from timesformer.weights.fit.outputs import Outputs, rows
@@ -119,7 +120,7 @@ def test_rows_of_a_regression_take_their_units_with_them(tmp_path: Path) -> None
     new = ((0.0, 1.0), (90.0, 10.0), (5.0, 3.0))
     started = start(path, replace(SMALL, classes=3), outputs=Outputs(("z", "y", "x"), "regression", new))
     assert started.target_stats == (new[0], old[1], old[0])
-    session.loss.rescale_head(started.model.head, started.target_stats, new)
+    regression.rescale_head(started.model.head, started.target_stats, new)
     clips = torch.randn(2, 4, 3, 32, 32)
     with torch.no_grad():
         before, after = model(clips).double(), started.model(clips).double()

@@ -1,16 +1,23 @@
-"""A run's folder as a training needs it: no other run's, no other training's, with room for what will be kept."""
+"""Before the first step: settings and data fit together, the run's folder is this training's, and clips are at hand."""
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import TrainConfig
+from timesformer.data.batches.batch import Broken
+from timesformer.data.batches.cache import Video, decode_all
+from timesformer.data.batches.dataset import TrainingClips
+from timesformer.data.manifest import Manifest
+from timesformer.training import adapters, arithmetic, optimiser, saving
 from timesformer.training.processes import World
-from timesformer.training.run.runfolder import RunFolder
+from timesformer.training.run.runfolder import RunFolder, SaveError
 from timesformer.training.session import Session
+from timesformer.training.shown import tensorboard
 from timesformer.training.shown.display import Display
+from timesformer.training.stopping import Stopped
 
 
 @contextmanager
@@ -82,3 +89,55 @@ def _free(folder: Path) -> int | None:
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def training_clips(
+    manifest: Manifest, config: TrainConfig, *, world: World, run: RunFolder, display: Display, caught: list[int]
+) -> TrainingClips:
+    """The training clips, decoded into memory where the config says so."""
+    items = manifest.of("train")
+    if config.engine.cache != "on":
+        return TrainingClips(manifest, items, config)
+
+    def progress() -> None:
+        if caught:
+            raise Stopped
+        display.advance()
+
+    display.begin("decoding", len(items))
+    decoded: list[Video | Broken] = []
+    with suppress(Stopped):
+        decoded = decode_all(items, config, progress=progress)
+    if world.agree(bool(caught))[0]:
+        raise Stopped
+    found = world.collect({video.key: video.reason for video in decoded if isinstance(video, Broken)})
+    broken = {key: reason for each in found for key, reason in each.items()}
+    if world.first:
+        try:
+            run.write_broken(broken, {})
+        except SaveError as error:
+            display.warn(str(error))
+    saving.check_broken(broken, items, config)
+    return TrainingClips(manifest, items, config, cache=decoded)
+
+
+def check(manifest: Manifest, config: TrainConfig, world: World) -> None:
+    """Raise ConfigError where settings, data and processes do not fit together."""
+    if config.engine.cache == "auto" or config.engine.precision == "auto" or config.engine.workers < 0:
+        raise ConfigError("the engine has settings left to choose; settle them first (training.choose.settle).")
+    if manifest.task != config.task or len(manifest.labels) != config.model.classes:
+        raise ConfigError(
+            f"the config is for {config.task} with {config.model.classes} outputs, but {manifest.source} was read for "
+            f"{manifest.task} and has {len(manifest.labels)}; make task and model.classes agree with the data."
+        )
+    optimiser.check_in_backward(config, copies=world.size > 1 and config.engine.parallel == "ddp")
+    arithmetic.check(config, processes=world.size)
+    adapters.check(config.lora)
+    if config.engine.tensorboard:
+        tensorboard.check()
+    parts = world.size * config.optim.accumulate
+    if config.optim.batch % parts:
+        raise ConfigError(
+            f"batch {config.optim.batch} is not divisible by {world.size} processes x {config.optim.accumulate} "
+            f"accumulated parts; choose a multiple of {parts}."
+        )

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from timesformer.data.batches.batch import Broken
-from timesformer.training.run.runfolder import Row, RunFolder
+from timesformer.training.run.runfolder import RunFolder
 from timesformer.weights import loading
 from timesformer.weights.checkpoint import Checkpoint
 
-OnEpoch = Callable[[Row], object]
+OnEpoch = Callable[[dict[str, float]], object]
 """What a caller wants to do after each epoch, given its metrics; the answer is left alone."""
 
 
@@ -19,7 +19,7 @@ class Outcome:
     """What came of a training."""
 
     run: RunFolder
-    rows: tuple[Row, ...]
+    rows: tuple[dict[str, float], ...]
     """The metrics of each epoch."""
     broken: tuple[Broken, ...]
     """Videos that could not be read."""
@@ -41,7 +41,7 @@ class Outcome:
         return self.run.best if self.run.best.exists() else self.run.final
 
     @property
-    def best_row(self) -> Row | None:
+    def best_row(self) -> dict[str, float] | None:
         """The metrics of the epoch whose weights were kept as the best; None where none was."""
         return next((row for row in reversed(self.rows) if row["best"]), None)
 

@@ -144,10 +144,10 @@ def report(session: Session, state: State) -> None:
         except WriteError as error:
             session.display.warn(str(error))
         session.display.epoch(state.rows[-1], session.config.optim.epochs)
-        before = state.rows[-2] if len(state.rows) > 1 else {"broken": 0.0, "damaged": 0.0}
+        before = state.rows[-2] if len(state.rows) > 1 else None
         for name, fate, found in (("broken", "left out", state.found), ("damaged", "used", state.damaged)):
-            if len(found) > before[name]:
-                known = int(before[name])
+            known = getattr(before, name, 0)
+            if len(found) > known:
                 names = some([f"{key} ({reason})" for key, reason in list(found.items())[known:]])
                 latest = ", the latest" if known else ""
                 text = (

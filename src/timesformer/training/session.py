@@ -1,6 +1,6 @@
-"""One training's model and everything around it: how it is built, makes a step, is looked at and is saved."""
+"""What stays the same throughout a training, built from the settings or from a saved state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,23 +8,17 @@ from torch import Tensor, nn
 
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import TrainConfig
-from timesformer.data.batches.batch import Batch
-from timesformer.data.batches.order import derived_seed, fingerprint
+from timesformer.data.batches.order import fingerprint
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
 from timesformer.errors import TimesformerError
-from timesformer.inference import measures
-from timesformer.inference.scoring import InterruptedScoringError, Scoring, score_videos
 from timesformer.model.transformer import TimeSformer
 from timesformer.tasks import regression, table
-from timesformer.tasks.table import TABLE
 from timesformer.training import adapters, arithmetic, optimiser, processes
 from timesformer.training.processes import World
 from timesformer.training.run import resuming, sharded
-from timesformer.training.run.runfolder import Kept, Row, RunFolder, Saved, State
+from timesformer.training.run.runfolder import Kept, RunFolder, Saved, State
 from timesformer.training.shown.display import Display
-from timesformer.training.stopping import Stopped
-from timesformer.video import augment
 from timesformer.weights import loading
 from timesformer.weights.fit.outputs import Outputs
 from timesformer.weights.metadata import TargetStats
@@ -33,6 +27,13 @@ from timesformer.weights.runs import learned
 
 class TrainingError(TimesformerError, RuntimeError):
     """A training that can't go on: the message says what happened and what to change."""
+
+
+def not_a_number(what: str) -> TrainingError:
+    """The error for a training that diverged."""
+    return TrainingError(
+        f"{what} is not a number any more; lower --optim.lr, raise --optim.warmup, or set --optim.clip-grad 1."
+    )
 
 
 @dataclass(frozen=True)
@@ -167,101 +168,3 @@ def _fresh(session: Session) -> State:
         lacking=list(session.lacking),
         data=fingerprint(session.manifest, session.manifest.of("train")),
     )
-
-
-def step(session: Session, batch: Batch, *, expected: int, number: int) -> float:
-    """One optimiser step on this process's share of a batch of ``expected`` clips; the sum of its clips' losses."""
-    config, device = session.config, session.world.device
-    generator = torch.Generator().manual_seed(derived_seed(config.engine.seed, number, session.world.rank, 1))
-    torch.manual_seed(derived_seed(config.engine.seed, number, session.world.rank))
-    given = batch.targets if session.target_stats else batch.targets.to(device, non_blocking=True)
-    targets = table.dense(given, config.model.classes, session.target_stats).to(device)
-    clips = batch.clips.to(device, non_blocking=True)
-    clips, targets = augment.mix(clips, targets, config.augment, generator=generator)
-    session.optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=device)
-    for index in range(config.optim.accumulate):
-        some, wanted = (values.tensor_split(config.optim.accumulate)[index] for values in (clips, targets))
-        with processes.quiet(session.shared, index == config.optim.accumulate - 1):
-            with arithmetic.autocast(device, config.engine.precision):
-                logits = session.shared(_one_at_least(some))[: len(some)]
-            each = TABLE[config.task].losses(logits, wanted, config.optim, session.weights)
-            # The mean over the whole batch. Processes average their gradients, so each multiplies by their number.
-            session.scaler.scale(each.sum() / expected * session.world.size).backward()
-            total += each.detach().sum()
-    if config.optim.clip_grad:
-        session.scaler.unscale_(session.optimizer)
-        nn.utils.clip_grad_norm_(session.model.parameters(), config.optim.clip_grad)
-    if not config.engine.optimizer_in_backward:
-        session.scaler.step(session.optimizer)
-        session.scaler.update()
-    return float(total)
-
-
-def _one_at_least(clips: Tensor) -> Tensor:
-    """Clips, or a blank one: every process must go through the model, even if all its videos were broken."""
-    return clips if len(clips) else clips.new_zeros(1, *clips.shape[1:])
-
-
-def snapshot(session: Session, state: State) -> TimeSformer:
-    """The model to look at and to keep: whole, in evaluation mode, averaged where it is averaged, adapters merged."""
-    if not (sharded.is_sharded(session.model) or state.average or session.config.lora):
-        return session.model
-    values = state.average or [value.detach() for value in session.model.parameters()]
-    with torch.device(session.world.device):
-        model = TimeSformer(session.config.model)
-        adapters.add(model, session.config.lora)
-    with torch.no_grad():
-        for target, value in zip(model.parameters(), values, strict=True):
-            target.copy_(processes.whole_tensor(value))
-        adapters.merge(model)
-    return model
-
-
-def validate(
-    session: Session, model: nn.Module, *, progress: Callable[[int], None] = lambda done: None
-) -> tuple[Row, dict[str, str]]:
-    """The measures of a model on the validation videos, seen as in evaluation; and which of them are broken, and why.
-
-    Raises :class:`TrainingError` where the model answers with what are no numbers, DataError where no video is left.
-    """
-    config, engine = session.config, session.config.engine
-    scoring = Scoring(
-        clips=engine.clips,
-        crops=engine.crops,
-        precision=engine.precision,
-        workers=engine.workers,
-    )
-    try:
-        scores = score_videos(
-            model,
-            session.validation,
-            config.clip,
-            scoring,
-            task=config.task,
-            target_stats=session.target_stats,
-            progress=progress,
-        )
-    except InterruptedScoringError as error:
-        if error.kind == Stopped.__name__:
-            raise Stopped from None
-        raise
-    for note in scores.notes:
-        session.display.warn(note)
-    if not scores.scores.isfinite().all():
-        raise not_a_number("the model's answer")
-    return measures.measure(scores, session.manifest).validation(session.target_stats), dict(scores.failed)
-
-
-def not_a_number(what: str) -> TrainingError:
-    """The error for weights that went astray."""
-    return TrainingError(
-        f"{what} is not a number any more; lower --optim.lr, raise --optim.warmup, or set --optim.clip-grad 1."
-    )
-
-
-def better(config: TrainConfig, rows: Sequence[Row]) -> bool:
-    """Whether the last of the rows is better than all that were kept before; of equals the later one counts."""
-    name = table.best_measure(config.task, config.optim)
-    sign = 1 if TABLE[config.task].higher_is_better else -1
-    return all(sign * rows[-1][name] >= sign * row[name] for row in rows[:-1] if row["best"])

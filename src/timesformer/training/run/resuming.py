@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from timesformer.config.checks import ConfigError, fits
 from timesformer.config.training import TrainConfig
 from timesformer.tasks.table import TABLE
+from timesformer.training.run.epochs import EpochRow
 from timesformer.weights.formats import contents, pickles
 from timesformer.weights.report import WeightsError
 
@@ -137,7 +138,7 @@ def check_progress(path: Path, state: Any, *, per_epoch: int, epochs: int) -> No
     """Raise ConfigError unless the steps that are done belong to the epochs that are behind."""
     finished = len(state.rows)
     fitting = per_epoch * finished <= state.done <= per_epoch * (finished + 1)
-    if finished > epochs or not fitting or (state.rows and state.rows[-1]["step"] != per_epoch * finished):
+    if finished > epochs or not fitting or (state.rows and state.rows[-1].step != per_epoch * finished):
         raise refusal(path, f"{state.done} steps and {finished} epochs, of {per_epoch} steps each, do not agree")
 
 
@@ -232,7 +233,8 @@ def _scaler(given: Any) -> str:
     return ""
 
 
-def _measures(rows: Iterable[Mapping[str, float]], config: TrainConfig) -> str:
+def _measures(rows: Iterable[EpochRow], config: TrainConfig) -> str:
     """Whether rows hold the measures by which the best epoch is told; what is wrong, or nothing."""
     wanted = (TABLE[config.task].best, TABLE[config.task].best_weighted)
-    return next((f"epoch {int(row['epoch'])} has no {name}" for row in rows for name in wanted if name not in row), "")
+    absent = ((row.epoch, name) for row in rows for name in wanted if name not in row.validation)
+    return next((f"epoch {epoch} has no {name}" for epoch, name in absent), "")

@@ -20,6 +20,7 @@ from timesformer.config.training import TrainConfig
 from timesformer.pictures import charts
 from timesformer.plain import printable
 from timesformer.training.run import resuming
+from timesformer.training.run.epochs import EpochRow
 from timesformer.training.run.lock import Lock
 from timesformer.weights.runs import LEARNED
 
@@ -27,8 +28,6 @@ DRAWING = 15.0
 """Seconds between two pictures of the curves, which take longer to draw than a small epoch to train."""
 MEASURING = ("seed", "clips", "crops")
 """Settings of the engine that a resumed run keeps: draws and measures before and after must be comparable."""
-Row = dict[str, float]
-"""What was measured in one epoch."""
 
 
 class SaveError(WriteError):
@@ -49,7 +48,7 @@ class State:
     """Time that this epoch's steps took."""
     waited: float = 0.0
     """Part of it spent waiting for clips."""
-    rows: list[Row] = field(default_factory=list)
+    rows: list[EpochRow] = field(default_factory=list)
     """The metrics of the epochs before."""
     found: dict[str, str] = field(default_factory=dict)
     """Broken videos and why."""
@@ -188,7 +187,8 @@ class RunFolder:
         """Replace the saved state; the parts of the one before go with it."""
         with self._replacing(self.last) as path:
             parts = saved.parts.name if saved.parts else ""
-            content = {"state": vars(saved.state), "weights": saved.weights, "optimizer": saved.optimizer}
+            state = vars(saved.state) | {"rows": [row.as_dict() for row in saved.state.rows]}
+            content = {"state": state, "weights": saved.weights, "optimizer": saved.optimizer}
             torch.save(content | {"parts": parts}, path)
         for folder in self._parts:
             if folder.name != parts:
@@ -206,7 +206,8 @@ class RunFolder:
             return None
         saved = resuming.read(self.last, State)
         parts = self.path / saved["parts"] if saved["parts"] else None
-        return Saved(State(**saved["state"]), saved["weights"], saved["optimizer"], parts)
+        state = State(**saved["state"] | {"rows": [EpochRow.of(row) for row in saved["state"]["rows"]]})
+        return Saved(state, saved["weights"], saved["optimizer"], parts)
 
     def write(self, state: State, *, last: bool) -> None:
         """Replace the metrics, a JSON line for each epoch, and the list of broken videos; now and then their picture.
@@ -214,10 +215,10 @@ class RunFolder:
         After the ``last`` epoch it is drawn in any case. Raises :class:`SaveError` and WeightsError.
         """
         with self._replacing(self.metrics) as path:
-            path.write_text("".join(f"{json.dumps(row)}\n" for row in state.rows), encoding="utf-8")
+            path.write_text("".join(f"{json.dumps(row.as_dict())}\n" for row in state.rows), encoding="utf-8")
         self.write_broken(state.found, state.damaged)
         if last or time.monotonic() - self._drawn > DRAWING:
-            charts.curves(state.rows, self.curves)
+            charts.curves([row.as_dict() for row in state.rows], self.curves)
             self._drawn = time.monotonic()
 
     def write_learned(self, keys: Sequence[str]) -> None:

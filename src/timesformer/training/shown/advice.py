@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import TrainConfig
-from timesformer.training.run.runfolder import Row
+from timesformer.training.run.epochs import EpochRow
 
 PATIENCE = 0.25
 """Share of the training after which a loss at chance level is worth a word."""
@@ -13,7 +13,7 @@ WAITING = 0.4
 """Share of the time spent waiting for clips above which the loader holds the training up."""
 
 
-def advice(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int]) -> list[str]:
+def advice(rows: Sequence[EpochRow], config: TrainConfig, class_counts: Sequence[int]) -> list[str]:
     """Sentences to show after the last of these epochs; each kind once in a training."""
     return [
         text
@@ -28,7 +28,7 @@ def chance_level(class_counts: Sequence[int]) -> float:
     return -sum(count / total * math.log(count / total) for count in class_counts if count)
 
 
-def _signs(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int]) -> list[tuple[bool, str]]:
+def _signs(rows: Sequence[EpochRow], config: TrainConfig, class_counts: Sequence[int]) -> list[tuple[bool, str]]:
     last = rows[-1]
     chance = (
         math.log(max(len([count for count in class_counts if count]), 1))
@@ -37,10 +37,10 @@ def _signs(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int]
     )
     stuck = (
         FACTS[config.task].exclusive
-        and last["epoch"] >= PATIENCE * config.optim.epochs
-        and last["train_loss"] > 0.97 * chance
+        and last.epoch >= PATIENCE * config.optim.epochs
+        and last.train_loss > 0.97 * chance
         # Mixed or weighed clips keep the loss of a model up that has learned to tell plain ones apart
-        and last["val_mean_class"] < 1.5 / max(len([count for count in class_counts if count]), 1)
+        and last.validation["val_mean_class"] < 1.5 / max(len([count for count in class_counts if count]), 1)
     )
     return [
         (
@@ -49,7 +49,7 @@ def _signs(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int]
             f"Try one of these: {', '.join(_remedies(config))}.",
         ),
         (
-            last["waited"] > WAITING and last["epoch"] > 1,
+            last.waited > WAITING and last.epoch > 1,
             f"the loader is the bottleneck: over {WAITING:.0%} of the time goes into waiting for clips. Re-encode the "
             f"videos smaller once (timesformer prepare DATA OUT), use more --engine.workers than "
             f"{config.engine.workers}{'' if config.engine.cache == 'on' else ', or --engine.cache on'}.",
@@ -70,7 +70,7 @@ def _remedies(config: TrainConfig) -> list[str]:
     return [*remedies, "--init with pretrained weights"]
 
 
-def _before(rows: Sequence[Row], config: TrainConfig, class_counts: Sequence[int], text: str) -> bool:
+def _before(rows: Sequence[EpochRow], config: TrainConfig, class_counts: Sequence[int], text: str) -> bool:
     return any(
         now and said == text for end in range(1, len(rows)) for now, said in _signs(rows[:end], config, class_counts)
     )

@@ -11,7 +11,7 @@ from timesformer.plain import printable
 from timesformer.progress import bar
 from timesformer.progress.pace import Pace
 from timesformer.tasks.table import SHOWN
-from timesformer.training.run.runfolder import Row
+from timesformer.training.run.epochs import EpochRow
 
 QUIET = 60.0
 """Seconds between two lines about steps where no terminal shows them, such as in a cluster's log."""
@@ -74,13 +74,13 @@ class Display:
             self.say(f"step {done}/{self.pace.total}  {state}{left and '  '}{left}")
             self.told = now
 
-    def epoch(self, row: Row, epochs: int) -> None:
+    def epoch(self, row: EpochRow, epochs: int) -> None:
         """Leave one line for a finished epoch, as long as the terminal is wide, and all of it in a log."""
-        counted = f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}"
-        losses = f"loss {_number(row['train_loss'])}  val loss {_number(row['val_loss'])}"
-        scores = [f"{text} {_number(row[name])}" for name, text in SHOWN.items() if name in row]
-        spent, best = [_clock(time.monotonic() - self.started)], ["best"] if row["best"] else []
-        speed = [f"lr {row['lr']:.1e}", _speed(row["clips_per_second"])]
+        counted = f"epoch {row.epoch:>{len(str(epochs))}}/{epochs}"
+        losses = f"loss {_number(row.train_loss)}  val loss {_number(row.validation['val_loss'])}"
+        scores = [f"{text} {_number(row.validation[name])}" for name, text in SHOWN.items() if name in row.validation]
+        spent, best = [_clock(time.monotonic() - self.started)], ["best"] if row.best else []
+        speed = [f"lr {row.lr:.1e}", _speed(row.clips_per_second)]
         choices = ([*scores, *speed, *spent], [*scores, *spent], scores, scores[:1])
         room = self.console.width if self.console.is_terminal else 1000
         lines = ["  ".join([counted, losses, *parts, *best]) for parts in choices]

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from timesformer.config.checks import ConfigError
-from timesformer.training.run.runfolder import Row
+from timesformer.training.run.epochs import EpochRow
 
 EVERY = 10
 """Steps from one loss on the board to the next."""
@@ -29,7 +29,7 @@ class Board:
         self.folder, self.on, self.warn = folder, on, warn
         self._file = folder
 
-    def begin(self, *, done: int, rows: Sequence[Row]) -> None:
+    def begin(self, *, done: int, rows: Sequence[EpochRow]) -> None:
         """Open a file for what comes after ``done`` steps and the epochs in ``rows``.
 
         What a killed process wrote of the steps and epochs that now come again is struck out.
@@ -42,7 +42,7 @@ class Board:
         start = events.SessionLog(status=events.SessionLog.START)
         self._write(events.Event(file_version="brain.Event:2"), events.Event(step=done, session_log=start))
         for row in rows:
-            if row["step"] == done or not known:  # an epoch that ended at this very step was struck out, too
+            if row.step == done or not known:  # an epoch that ended at this very step was struck out, too
                 self.epoch(row)
 
     def step(self, number: int, **values: float) -> None:
@@ -50,11 +50,11 @@ class Board:
         if self.on and number % EVERY == 0:
             self._scalars(number, {f"step/{name}": value for name, value in values.items()})
 
-    def epoch(self, row: Row) -> None:
+    def epoch(self, row: EpochRow) -> None:
         """Note the measures of an epoch, at the number of steps done by then."""
         if self.on:
-            values = {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}
-            self._scalars(int(row["step"]), values)
+            values = {f"epoch/{name}": value for name, value in row.as_dict().items() if name not in ("epoch", "step")}
+            self._scalars(row.step, values)
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
         events, summaries = _format()
