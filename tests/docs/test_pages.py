@@ -221,7 +221,7 @@ def test_wrong_commands_are_found_without_running_them(command: str, found: list
     assert mistakes(command.split()) == found
 
 
-def test_the_site_builds_without_warnings_and_shows_the_public_names(tmp_path: Path) -> None:
+def test_the_site_builds_without_warnings_and_shows_all_commands_and_public_names(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
@@ -231,3 +231,5 @@ def test_the_site_builds_without_warnings_and_shows_the_public_names(tmp_path: P
     homes = [getattr(timesformer, name).__module__ for name in timesformer.__all__]
     assert [n for n, home in zip(timesformer.__all__, homes, strict=True) if f'id="{home}.{n}"' not in page] == []
     assert ":class:" not in page
+    commands = (tmp_path / "site" / "commands" / "index.html").read_text("utf-8")
+    assert [name for name in COMMANDS if f"usage: timesformer {name}" not in commands] == []
