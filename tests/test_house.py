@@ -17,7 +17,7 @@ ROOMS = (
     ("config",),
     ("recipes",),
     ("model",),
-    ("machine", "atomic", "progress"),
+    ("machine", "cache", "atomic", "progress"),
     ("video.decoder",),
     ("video",),
     ("data", "data.items", "data.files", "data.splits", "data.made"),

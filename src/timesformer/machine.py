@@ -1,11 +1,10 @@
-"""What this machine has: cores, memory, devices, and a folder for caches.
+"""What this machine has: cores, memory and devices.
 
 The one place that asks. Linux, macOS and Windows answer through different functions, and some of them lack some.
 """
 
 import math
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -88,24 +87,6 @@ def autocast_type(precision: Precision) -> torch.dtype | None:
         return precision
     choice("precision", precision, ("fp32", "bf16", "fp16"))
     raise ConfigError(f"precision is {precision!r}; it must be 'fp32', 'bf16' or 'fp16'.")
-
-
-def cache_folder() -> Path | None:
-    """Where what can be made again is kept between runs; None where there is no place.
-
-    The environment variable ``TIMESFORMER_CACHE`` names it, and switches it off where it is empty; otherwise it is
-    ``timesformer`` in the system's folder for caches.
-    """
-    named = os.environ.get("TIMESFORMER_CACHE")
-    if named is not None:
-        return Path(named) if named else None
-    with suppress(RuntimeError):  # nobody's home
-        if sys.platform == "win32":
-            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "timesformer" / "cache"
-        if sys.platform == "darwin":
-            return Path.home() / "Library" / "Caches" / "timesformer"
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "timesformer"
-    return None
 
 
 def _installed() -> int:

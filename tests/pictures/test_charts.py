@@ -1,5 +1,8 @@
 """Charts of any number of classes and of any training are drawn whole, whatever the labels."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -99,3 +102,13 @@ def test_a_chart_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
         charts.curves([], path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["curves.png"]
+
+
+def test_a_user_without_a_folder_for_matplotlib_gets_a_chart_and_no_warning(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path\nfrom timesformer.pictures import charts\n"
+        f"charts.curves([], Path({str(tmp_path / 'x.png')!r}))"
+    )
+    environment = {**os.environ, "MPLCONFIGDIR": "/dev/null/folder"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert (tmp_path / "x.png").exists() and done.stderr == ""

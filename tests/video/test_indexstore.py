@@ -13,13 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.made_videos import numbers_of, write
-from timesformer import machine
+from timesformer import cache
 from timesformer.video import reader
+from timesformer.video.decoder import frameindex, indexstore
 from timesformer.video.decoder import index as indexing
-from timesformer.video.decoder import indexstore
-from timesformer.video.decoder.indexstore import ARRAYS, FACTS, NO_TIME, Index, packed, unpacked
+from timesformer.video.decoder.frameindex import ARRAYS, FACTS, NO_TIME, Index, packed, unpacked
 
 STAMP = (1, 2, 3)
+
+
+def forget() -> None:
+    """Drop the indices that lie in memory, as in a new process."""
+    indexstore._whole, indexstore._compact = indexstore._Held(), indexstore._Held()
 
 
 @pytest.fixture
@@ -27,9 +32,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache folder of one's own, into which even small videos' indices go."""
     monkeypatch.setenv("TIMESFORMER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(indexstore, "WORTH_WRITING", 1)
-    indexstore.forget()
+    forget()
     yield tmp_path / "cache"
-    indexstore.forget()
+    forget()
 
 
 @pytest.fixture
@@ -99,7 +104,7 @@ def test_another_process_finds_what_the_first_one_wrote(folder: Path, made: list
     path = write(tmp_path / "v.mp4", frames=40, bframes=2)
     first = indexing.index(path)
     assert len(entries(folder)) == 1
-    indexstore.forget()
+    forget()
     again = indexing.index(path)
     assert made == [path] and again is not first and same(first, again)
     assert numbers_of(reader.read(path, [30, 3])) == [30, 3]
@@ -112,7 +117,7 @@ def test_a_changed_file_is_gone_through_again(folder: Path, made: list[Path], tm
     other = write(tmp_path / "other.mp4", frames=30)
     assert reader.info(path).frames == 20
     shutil.copy(other, path)
-    indexstore.forget()
+    forget()
     assert reader.info(path).frames == 30
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))  # another time alone
@@ -136,9 +141,9 @@ def test_a_damaged_entry_is_made_again(harm: str, folder: Path, made: list[Path]
         entry.write_bytes(theirs.read_bytes())
     else:
         data[len(data) // 2] ^= 1
-        bad = {"cut": data[:-3], "empty": b"", "bit": data, "foreign": b"x" * 100, "text": indexstore.MAGIC}
+        bad = {"cut": data[:-3], "empty": b"", "bit": data, "foreign": b"x" * 100, "text": frameindex.MAGIC}
         entry.write_bytes(bytes(bad[harm]))
-    indexstore.forget()
+    forget()
     made.clear()
     assert reader.info(path).frames == 20
     assert made == [path]
@@ -148,7 +153,7 @@ def test_a_valid_envelope_around_nonsense_is_no_index() -> None:
     import hashlib
 
     for body in (b"", b"{}\n", b"[1]\nx", b'{"stamp": [1, 2, 3]}\n', b"\xff\n"):
-        data = indexstore.MAGIC + hashlib.blake2b(body, digest_size=16).digest() + body
+        data = frameindex.MAGIC + hashlib.blake2b(body, digest_size=16).digest() + body
         assert unpacked(Path("v"), STAMP, data) is None
 
 
@@ -160,13 +165,13 @@ def test_without_a_place_to_write_everything_works(
     blocked.touch()
     for place in ("", str(blocked), str(blocked / "deeper"), "/proc/nothing"):
         monkeypatch.setenv("TIMESFORMER_CACHE", place)
-        indexstore.forget()
+        forget()
         assert reader.info(path).frames == 20
         assert reader.info(path).frames == 20
     assert len(made) == 4
     monkeypatch.setattr(Path, "write_bytes", _full)
     monkeypatch.setenv("TIMESFORMER_CACHE", str(tmp_path / "full"))
-    indexstore.forget()
+    forget()
     assert reader.info(path).frames == 20
     assert entries(tmp_path / "full") == []
 
@@ -180,9 +185,9 @@ def _full(path: Path, data: bytes) -> int:
 def _index_often(path: Path, times: int) -> int:
     indexstore.WORTH_WRITING = 1
     for _ in range(times):
-        indexstore.forget()
+        forget()
         frames = reader.info(path).frames
-        for entry in entries(machine.cache_folder() or path):
+        for entry in entries(cache.folder() or path):
             entry.unlink(missing_ok=True)
     return frames
 
@@ -214,13 +219,13 @@ def test_short_videos_leave_nothing_on_disk_and_folders_do_not_grow_without_end(
     reader.info(path)
     assert entries(folder) == []
     monkeypatch.setattr(indexstore, "WORTH_WRITING", 1)
-    indexstore.forget()
+    forget()
     reader.info(path)
     (entry,) = entries(folder)
     for number in range(indexstore.PER_FOLDER):
         (entry.parent / f"{number}").touch()
         os.utime(entry.parent / f"{number}", (number, number))
-    indexstore.forget()
+    forget()
     os.utime(path)
     reader.info(path)
     assert entry in entries(folder) and len(entries(folder)) <= indexstore.PER_FOLDER
@@ -231,22 +236,3 @@ def test_information_about_a_long_video_is_not_made_anew(folder: Path, tmp_path:
     assert reader.info(path).times is reader.info(path).times
     with pytest.raises(ValueError, match="read-only"):
         reader.info(path).times[0] = 1
-
-
-def test_the_cache_folder_is_the_systems_unless_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TIMESFORMER_CACHE", str(tmp_path))
-    assert machine.cache_folder() == tmp_path
-    monkeypatch.setenv("TIMESFORMER_CACHE", "")
-    assert machine.cache_folder() is None
-    monkeypatch.delenv("TIMESFORMER_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    monkeypatch.setattr(machine.sys, "platform", "linux")
-    assert machine.cache_folder() == tmp_path / "x" / "timesformer"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert machine.cache_folder() == tmp_path / ".cache" / "timesformer"
-    monkeypatch.setattr(machine.sys, "platform", "darwin")
-    assert machine.cache_folder() == tmp_path / "Library" / "Caches" / "timesformer"
-    monkeypatch.setattr(machine.sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert machine.cache_folder() == tmp_path / "local" / "timesformer" / "cache"

@@ -29,7 +29,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise AssertionError("the network was touched")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TIMESFORMER_CACHE", str(tmp_path / "cache"))
 
 
 def narrow(entry: zoo.Published) -> TimeSformer:
@@ -77,7 +77,7 @@ def test_all_thirteen_official_checkpoints_and_mmaction2s_three_are_listed(capsy
         assert ("NC" in entry.licence) == (entry.made_by == "official")
         models.zoo(entry.name)
         said = capsys.readouterr().out
-        for words in (entry.file, entry.page, entry.licence, str(zoo.shelf() / entry.file), entry.hub):
+        for words in (entry.file, entry.page, entry.licence, str(entry.downloaded), entry.hub):
             assert words in said
         assert entry.page.startswith("https://") and entry.file.endswith((".pyth", ".pth"))
 
@@ -106,11 +106,18 @@ def test_a_checkpoint_without_hub_copy_says_what_to_download_and_where_to_put_it
         assert words in str(caught.value)
 
 
-def test_a_file_on_the_shelf_is_taken_with_the_published_clip_and_licence() -> None:
+def test_without_a_cache_folder_the_file_is_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMESFORMER_CACHE", "")
+    with pytest.raises(WeightsError, match="to any folder, and name the file instead"):
+        load("howto100m-8")
+
+
+def test_a_file_in_the_cache_folder_is_taken_with_the_published_clip_and_licence() -> None:
     entry = zoo.find("mmaction2-k400-divided")
     assert entry is not None
-    zoo.shelf().mkdir(parents=True)
-    torch.save({"state_dict": mmaction(narrow(entry))}, entry.shelved)
+    assert entry.downloaded is not None
+    entry.downloaded.parent.mkdir(parents=True)
+    torch.save({"state_dict": mmaction(narrow(entry))}, entry.downloaded)
     loaded = load("mmaction2-k400-divided")
     assert loaded.about == entry.about
     assert loaded.clip == entry.clip
@@ -119,13 +126,14 @@ def test_a_file_on_the_shelf_is_taken_with_the_published_clip_and_licence() -> N
 def test_a_file_that_is_not_what_its_name_says_is_refused() -> None:
     entry = zoo.find("ssv2-hr")
     assert entry is not None
-    zoo.shelf().mkdir(parents=True)
-    save_official(random_model(), entry.shelved)
+    assert entry.downloaded is not None
+    entry.downloaded.parent.mkdir(parents=True)
+    save_official(random_model(), entry.downloaded)
     with pytest.raises(WeightsError, match=r"is not ssv2-hr: it has frames 4 instead of 16, size 32 .* classes 5"):
         load("ssv2-hr")
     joint = zoo.find("mmaction2-k400-joint")
-    assert joint is not None
-    save_official(narrow(joint), joint.shelved)
+    assert joint is not None and joint.downloaded is not None
+    save_official(narrow(joint), joint.downloaded)
     with pytest.raises(WeightsError, match="scheme divided instead of joint, official TimeSformer layout instead of"):
         load("mmaction2-k400-joint")
 

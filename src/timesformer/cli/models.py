@@ -97,6 +97,7 @@ def zoo(name: Name = "") -> int:
     Args:
         name: A published name; all are listed without it.
     """
+    from timesformer import cache
     from timesformer.weights import zoo as published
     from timesformer.weights.report import WeightsError
 
@@ -115,7 +116,8 @@ def zoo(name: Name = "") -> int:
     for maker, page, licence in published.MAKERS:
         print(f"{maker}: {page}\n  licence {licence}")
     print(
-        f"Files lie in {published.shelf()}; where a hub copy exists, it is fetched.\n"
+        f"Files are looked for in {cache.folder() or 'no folder, since TIMESFORMER_CACHE is empty'}; "
+        "where a hub copy exists, it is downloaded.\n"
         "`timesformer zoo NAME` says which file, from where, its hub copy and its licence."
     )
     return 0

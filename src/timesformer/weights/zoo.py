@@ -2,12 +2,12 @@
 
 import difflib
 import logging
-import os
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from timesformer import cache
 from timesformer.config.model import ClipConfig, Scheme
 from timesformer.weights.formats.clips import usual_clip
 from timesformer.weights.report import WeightsError
@@ -63,9 +63,15 @@ class Published:
         return f"{self.name}: {self.made_by} weights, {self.data}, {self.page}; licence {self.licence}."
 
     @property
-    def shelved(self) -> Path:
-        """Where the file is looked for."""
-        return shelf() / self.file
+    def downloaded(self) -> Path | None:
+        """Where the file is looked for: in the cache folder, or nowhere if there is none."""
+        folder = cache.folder()
+        return folder / self.file if folder else None
+
+    @property
+    def place(self) -> str:
+        """Where to put the file by hand, as a user reads it."""
+        return str(self.downloaded or "any folder, and name the file instead (TIMESFORMER_CACHE names no cache folder)")
 
     @property
     def cut(self) -> str:
@@ -82,7 +88,7 @@ class Published:
             f"hub      {self.hub or 'no copy known'}",
             f"file     {self.file}",
             f"from     {self.page}",
-            f"put it   {self.shelved}" + (" (it is there)" if self.shelved.is_file() else ""),
+            f"put it   {self.place}" + (" (it is there)" if self.downloaded and self.downloaded.is_file() else ""),
         ]
 
 
@@ -164,21 +170,15 @@ def suggestion(name: str) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "`timesformer zoo` lists the published names."
 
 
-def shelf() -> Path:
-    """The folder where downloaded files are looked for."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "timesformer"
-
-
 def fetch(entry: Published) -> Path:
-    """A local path of a published checkpoint: the file on the :func:`shelf`, or a copy from the hub.
+    """A local path of a published checkpoint: the file in the cache folder, or a copy from the hub.
 
     Raises :class:`WeightsError` with the address to download from and the place to put the file, where no hub copy is
     known.
     """
-    if entry.shelved.is_file():
-        return entry.shelved
-    by_hand = f"download {entry.file} from {entry.page} to {entry.shelved} (licence: {entry.licence})"
+    if entry.downloaded and entry.downloaded.is_file():
+        return entry.downloaded
+    by_hand = f"download {entry.file} from {entry.page} to {entry.place} (licence: {entry.licence})"
     if not entry.hub:
         raise WeightsError(f"{entry.name} lies only at a web address: {by_hand}.")
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from timesformer import atomic, machine
+from timesformer import atomic, cache
 
 
 def remembered(question: str, measure: Callable[[], bool]) -> bool:
@@ -18,7 +18,7 @@ def remembered(question: str, measure: Callable[[], bool]) -> bool:
     Kept in the cache folder; where there is none, or it can't be written, each process measures anew.
     """
     about = repr((question, platform.machine(), _processor(), torch.__version__, torch.get_num_threads()))
-    folder = machine.cache_folder()
+    folder = cache.folder()
     if folder is None:
         return measure()
     file = folder / "timed" / f"{hashlib.blake2b(about.encode(), digest_size=12).hexdigest()}.json"

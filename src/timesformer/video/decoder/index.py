@@ -22,7 +22,7 @@ from timesformer.video.decoder.container import (
     picture_size,
     reason,
 )
-from timesformer.video.decoder.indexstore import NO_TIME, Index
+from timesformer.video.decoder.frameindex import NO_TIME, Index
 from timesformer.video.decoder.packets import Packets, read_packets, tilted
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")

@@ -22,7 +22,7 @@ from timesformer.video.decoder.container import (
     pixel_aspect,
     reason,
 )
-from timesformer.video.decoder.indexstore import NO_TIME
+from timesformer.video.decoder.frameindex import NO_TIME
 from timesformer.video.decoder.orientation import orientation, shown_size
 
 TIMELESS = ("avi", "h264", "hevc", "m4v", "mpegvideo")
