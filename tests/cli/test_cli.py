@@ -69,7 +69,7 @@ def test_help_names_every_command_without_importing_torch(capsys: pytest.Capture
     ask = "import sys; from timesformer.cli.main import main\ntry: main(['train', '--help'])\n"
     ask += "except SystemExit: sys.exit('torch' in sys.modules)"
     helped = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
-    assert "Width of a token. (default: chosen, or 768)" in helped.stdout
+    assert "(default: chosen by the data, or 768)" in helped.stdout
 
 
 def test_training_leaves_everything_that_a_run_folder_promises(trained: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import timesformer
 from tests import made_trainings
-from timesformer.cli import main, train, views
+from timesformer.cli import examples, main, train, views
 from timesformer.cli.words import flags_of, spelled, spelled_settings
 from timesformer.config.checks import ConfigError
 from timesformer.errors import sentence, without_numbers
@@ -37,7 +37,7 @@ from timesformer.training.shown.display import Display
     ],
 )
 def test_settings_are_understood_by_short_names_and_those_of_other_programs(words: list[str], meant: list[str]) -> None:
-    assert spelled_settings(words, train.Start) == meant
+    assert spelled_settings(words, train.Start)[0] == meant
 
 
 @pytest.mark.parametrize(
@@ -156,3 +156,23 @@ def test_memory_that_is_used_up_is_said_with_what_to_change(
     with pytest.raises(SystemExit) as left:
         main.main(["train", "data"])
     assert left.value.code == 2 and "smaller --optim.batch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", sorted(main.COMMANDS))
+def test_help_ends_with_examples_whose_flags_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main([command, "--help"])
+    printed = capsys.readouterr().out.partition("\nExamples:\n")[2]
+    assert printed.strip() == examples.text(command).removeprefix("Examples:\n").strip()
+    for line, _ in examples.EXAMPLES[command]:
+        _, _, given = line.partition(f"timesformer {command}")
+        flags = [word for word in given.split() if word.startswith("--")]
+        if command == "train":
+            spelled_settings(flags, train.Start)  # refuses a flag that it does not know
+        else:
+            assert {flag[2:].replace("-", "_") for flag in flags} <= set(flags_of(main.COMMANDS[command]))
+
+
+def test_the_settings_that_a_training_is_given_are_named_once_read() -> None:
+    _, names = spelled_settings(["--size", "64", "data", "--no-flip", "--task=regression"], train.Start)
+    assert names == ["model.size", "clip.size", "augment.flip", "task"]

@@ -146,7 +146,7 @@ def a_flag(word: str, command: str) -> bool:
     if command != "train":
         return ARGUMENTS.get(name) in set(flags_of(COMMANDS[command]))
     try:
-        return bool(spelled_settings([word], Start))
+        return bool(spelled_settings([word], Start)[0])
     except ConfigError:
         return False
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from timesformer.cli.source import Labelled
+from timesformer.cli.source import UNSET, Labelled
 from timesformer.config.checks import require
 from timesformer.plain import printable
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 Data = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
 Out = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
-Listed = Annotated[Labelled, tyro.conf.arg(name="")]
+Listed = Annotated[Labelled, tyro.conf.OmitArgPrefixes]
+Processes = Annotated[int | None, UNSET]
 STRICT, LENIENT = Labelled(), Labelled(missing="drop")
 
 
@@ -26,7 +27,7 @@ def _noted(table: "Manifest") -> "Manifest":
 
 
 def demo(*, out: Path = Path("demo")) -> int:
-    """Generate videos, train, evaluate, predict, and write a report: the main job in a few minutes.
+    """Generate videos, train on them, evaluate, predict, and write a report, all in a few minutes.
 
     Args:
         out: Folder for the videos, the runs and report.html.
@@ -43,23 +44,23 @@ def demo(*, out: Path = Path("demo")) -> int:
 def scan(
     data: Data,
     *,
-    out: Path | None = None,
+    out: Annotated[Path | None, UNSET] = None,
     at_least: int = 8,
     sample: bool = False,
-    processes: int | None = None,
-    listed: Listed = LENIENT,
+    processes: Processes = None,
+    source: Listed = LENIENT,
 ) -> int:
-    """Find what is wrong with the videos of a data set before a training does.
+    """Find broken, damaged, short and repeated videos before you train on them.
 
-    Exits with 1 where anything is found that the cleaned list leaves out.
+    The exit status is 1 if the cleaned list leaves anything out.
 
     Args:
         data: A folder or list of videos.
-        out: File to write the cleaned list to, as a CSV for training.
-        at_least: Frames that a clip must have.
-        sample: Decode only some frames of each clip: several times as fast, but damage in between is missed.
-        processes: Processes that decode; as many as there are cores by default.
-        listed: How the videos of the data set are found, and what their labels are.
+        out: CSV file for the cleaned list, which `train` reads.
+        at_least: Smallest number of frames that a clip may have.
+        sample: Decode only a few frames of each clip, which is several times as fast but misses damage in between.
+        processes: Number of decoding processes; one per core unless given.
+        source: How the videos of the data set are found, and what their labels are.
     """
     from rich.console import Console
     from rich.table import Table
@@ -71,7 +72,7 @@ def scan(
     from timesformer.progress.bar import counting
 
     require(at_least >= 1, f"at_least is {at_least}; a clip has at least 1 frame.")
-    table = listed.read(data)
+    table = source.read(data)
     if out:
         manifest.check_written(table, out)
     with counting("videos") as progress:
@@ -114,26 +115,28 @@ def prepare(
     short_side: int = 256,
     key_distance: int = 12,
     crf: int = 20,
-    processes: int | None = None,
-    listed: Listed = STRICT,
+    processes: Processes = None,
+    source: Listed = STRICT,
 ) -> int:
-    """Re-encode a data set once, so that training reads it several times as fast; goes on where it was stopped.
+    """Re-encode a data set once, so that training reads it several times as fast.
+
+    An interrupted call can be repeated: it keeps the videos that are done.
 
     Args:
         data: A folder or list of videos.
-        out: Folder to write to; it is a data set itself.
-        short_side: Short side in pixels; smaller videos keep theirs.
-        key_distance: Frames from one key frame to the next.
-        crf: Quality of H.264, 0 to 51; lower is better and larger.
-        processes: Processes that encode; as many as there are cores by default.
-        listed: How the videos of the data set are found, and what their labels are.
+        out: Folder for the new data set.
+        short_side: Short side in pixels; smaller videos keep their size.
+        key_distance: Number of frames from one key frame to the next.
+        crf: Quality of H.264 from 0 to 51; a lower number gives better and larger videos.
+        processes: Number of encoding processes; one per core unless given.
+        source: How the videos of the data set are found, and what their labels are.
     """
     from timesformer.data.care.prepare import Settings
     from timesformer.data.care.prepare import prepare as encode
     from timesformer.data.items import counted
     from timesformer.progress.bar import counting
 
-    table = _noted(listed.read(data))
+    table = _noted(source.read(data))
     settings = Settings(short_side=short_side, key_distance=key_distance, crf=crf)
     with counting("videos") as progress:
         done = encode(table, out, settings=settings, processes=processes, progress=progress)
@@ -141,7 +144,7 @@ def prepare(
         for video in videos:
             print(printable(f"{title}: {video.key}: {video.reason}"))
     print(f"{counted(done.made, 'clip')} made, {done.kept} kept from before, {len(done.failed)} left out")
-    task = "" if listed.task == "classes" else f" with --task {listed.task}"
+    task = "" if source.task == "classes" else f" with --task {source.task}"
     print(printable(f"train on {done.table.parent}{task}"))
     return 1 if done.failed else 0
 
@@ -151,22 +154,22 @@ def shards(
     out: Out,
     *,
     megabytes: int = 500,
-    listed: Listed = STRICT,
+    source: Listed = STRICT,
 ) -> int:
-    """Write a data set as webdataset shards, for clusters whose file systems dislike small files.
+    """Pack a data set into WebDataset shards, for file systems that read many small files slowly.
 
     Args:
         data: A folder or list of videos.
-        out: Folder to write to.
-        megabytes: Size of a shard.
-        listed: How the videos of the data set are found, and what their labels are.
+        out: Folder for the shards.
+        megabytes: Size of a shard in megabytes.
+        source: How the videos of the data set are found, and what their labels are.
     """
     from timesformer.data.care.shards import write
     from timesformer.data.items import counted
     from timesformer.progress.bar import counting
 
     require(megabytes >= 1, f"megabytes is {megabytes}; a shard needs at least 1.")
-    table = _noted(listed.read(data))
+    table = _noted(source.read(data))
     left: list[str] = []
     with counting("videos") as progress:
         files = write(

@@ -1,29 +1,26 @@
-"""The settings of a training as flags, read before there is anything to check them against; and which are named."""
+"""The settings of a training as flags, which are parsed before the data says what they must agree with."""
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cache
-from operator import attrgetter
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
 from timesformer.config.configfile import sentences
 from timesformer.config.model import ClipConfig, ModelConfig
-from timesformer.config.names import known
 from timesformer.config.training import AugmentConfig, OptimConfig
 
 CHOSEN = (ModelConfig, ClipConfig, AugmentConfig, OptimConfig)
-"""Sections that are chosen by the data, which help doesn't see."""
+"""Sections whose settings are chosen by the data, so that their help names no fixed default."""
 
 
 @cache
 def unchecked(kind: type) -> type[Any]:
-    """A config's class with the same fields, but without its checks.
+    """A class with the fields of a config, but without its checks.
 
-    What a setting must agree with, as the width with the number of heads, is often chosen only when the data is known,
-    and where the data is, only the flags say.
+    Some settings must agree with others, such as the width with the number of heads. Those others may be chosen by the
+    data, which is read only after the flags are parsed.
     """
     hints, said = get_type_hints(kind), sentences()
     made: list[tuple[str, Any, Any]] = []
@@ -39,17 +36,5 @@ def unchecked(kind: type) -> type[Any]:
     return make_dataclass(kind.__name__, made, frozen=True, namespace={"__doc__": inspect.getdoc(kind)})
 
 
-def named(words: Sequence[str], settings: Any) -> dict[str, Any]:
-    """Values of the settings that flags among the words name, by dotted name, as they were parsed."""
-    found = {}
-    for word in words:
-        name = word.partition("=")[0].removeprefix("--").replace("-", "_")
-        section, dot, last = name.rpartition(".")
-        for each in (name, f"{section}{dot}{last.removeprefix('no_')}"):
-            if word.startswith("--") and each in known():
-                found[each] = attrgetter(each)(settings)
-    return found
-
-
 def _hint(default: str) -> str:
-    return f"(default: chosen, or {default})"
+    return f"(default: chosen by the data, or {default})"

@@ -1,4 +1,4 @@
-"""The door: `timesformer COMMAND ...`. Torch is imported by the commands, so that help comes at once."""
+"""`timesformer COMMAND ...`. The commands import torch when they run, so that help is printed at once."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,12 +7,14 @@ from typing import Any
 
 import tyro
 
-from timesformer.cli import data, models, terminal, train, views
+from timesformer.cli import data, examples, models, terminal, train, views
 from timesformer.cli.words import command_of, spelled
 from timesformer.errors import sentence
 from timesformer.plain import printable
 
-DESCRIPTION = "TimeSformer: video understanding by attention."
+DESCRIPTION = "Train video transformers on your clips, and use and measure published ones."
+PLAIN = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
+"""Help without "None" among the values, and switches without a second flag that turns them off."""
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "train": train.train,
     "evaluate": views.evaluate,
@@ -54,12 +56,25 @@ def _run(words: list[str]) -> int | None:
     if name in ("--version", "-V"):
         print(f"timesformer {version('timesformer')}")
         return 0
-    if name == "train":
-        return train.command(words[1:])
-    if name in COMMANDS:
-        words = [name, *spelled(words[1:], COMMANDS[name])]
+    if name not in COMMANDS:
+        return _overview(words)
+    try:
+        if name == "train":
+            return train.command(words[1:])
+        own = spelled(words[1:], COMMANDS[name])
+        return tyro.cli(COMMANDS[name], args=own, prog=f"timesformer {name}", config=PLAIN)
+    except SystemExit as left:
+        if left.code == 0 and not {"-h", "--help"}.isdisjoint(words):
+            print(f"\n{examples.text(name)}")
+        raise
+
+
+def _overview(words: list[str]) -> int | None:
+    """Print what each command does, the script that completes commands in a shell, or what is wrong with the words."""
     commands: dict[str, Callable[..., Any]] = {**COMMANDS, "train": train.flags()}
-    return tyro.extras.subcommand_cli_from_dict(commands, prog="timesformer", description=DESCRIPTION, args=words)
+    return tyro.extras.subcommand_cli_from_dict(
+        commands, prog="timesformer", description=DESCRIPTION, args=words, config=PLAIN
+    )
 
 
 def _say(text: str) -> None:

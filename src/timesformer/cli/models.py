@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from timesformer.cli.opened import Opened
+from timesformer.cli.source import UNSET
 from timesformer.config.model import ModelConfig, Scheme
 from timesformer.plain import printable
 
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fit(Opened):
-    """What is asked of weights beyond what they are."""
+    """How the weights are read, and fitted to another model."""
 
-    frames: int | None = None
-    """Frames per clip; embeddings are resized."""
-    size: int | tuple[int, int] | None = None
-    """Frame size in pixels, or height and width; embeddings are resized."""
-    classes: int | None = None
-    """Outputs; if the weights have another number, the head starts anew."""
-    scheme: Scheme | None = None
-    """Attention scheme, to spread an image model to another one."""
+    frames: Annotated[int | None, UNSET] = None
+    """Number of frames per clip; the time embedding is resized to it."""
+    size: Annotated[int | tuple[int, int] | None, UNSET] = None
+    """Frame size in pixels, or height and width; the position embedding is resized to it."""
+    classes: Annotated[int | None, UNSET] = None
+    """Number of outputs; for another number than the weights have, the head gets new weights."""
+    scheme: Annotated[Scheme | None, UNSET] = None
+    """Attention scheme that the weights of an image model are extended to."""
     resize: Literal["nearest", "smooth", "flat"] = "nearest"
-    """Nearest as at run time, smooth (bicubic and linear), or flat as the official loader does."""
+    """Resize embeddings by the nearest value, smoothly (bicubic, linear), or "flat" as the official loader does."""
 
     def fitted(self, weights: str) -> "Checkpoint":
-        """The weights so fitted; the report is printed."""
+        """Load the weights, fit them, and print what became of every tensor."""
         from timesformer.weights import loading
 
         checkpoint = loading.load(weights, **vars(self))
@@ -42,8 +43,8 @@ class Fit(Opened):
 
 
 Weights = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")]
-Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME]")]
-Wanted = Annotated[Fit, tyro.conf.arg(name="")]
+Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")]
+Wanted = Annotated[Fit, tyro.conf.OmitArgPrefixes]
 
 
 def convert(
@@ -53,13 +54,13 @@ def convert(
     to: Literal["native", "huggingface", "official"] = "native",
     fit: Wanted = Fit(),
 ) -> int:
-    """Write weights of any kind in another layout.
+    """Convert weights of any kind into another format.
 
     Args:
         weights: A checkpoint of any kind, or a published name.
-        out: File to write, or folder for Hugging Face.
-        to: One file of ours, a folder for transformers, or the official .pyth.
-        fit: Clips, head, scheme and names of the written model.
+        out: File to write; a folder for Hugging Face.
+        to: Format: our own file, a folder for transformers, or the official .pyth file.
+        fit: How the weights are read, and fitted to another model.
     """
     from timesformer.weights.formats import writing
 
@@ -72,11 +73,11 @@ def convert(
 
 
 def inspect(weights: Weights, *, fit: Wanted = Fit()) -> int:
-    """Say what a checkpoint holds: model, clip settings, classes, and what became of every tensor.
+    """Show what a checkpoint holds: the model, its clips and classes, and how every tensor is used.
 
     Args:
         weights: A checkpoint of any kind, or a published name.
-        fit: What to ask of the weights beyond what they are.
+        fit: How the weights are read, and fitted to another model.
     """
     checkpoint = fit.fitted(weights)
     for title, value in (("model", checkpoint.model.config), ("clip", checkpoint.clip)):
@@ -92,10 +93,10 @@ def inspect(weights: Weights, *, fit: Wanted = Fit()) -> int:
 
 
 def zoo(name: Name = "") -> int:
-    """List the published checkpoints, or say where one comes from and where to put its file.
+    """List the published checkpoints, or show where one comes from and where its file belongs.
 
     Args:
-        name: A published name; all are listed without it.
+        name: Name of a published checkpoint; without it, all are listed.
     """
     from timesformer import cache
     from timesformer.weights import zoo as published
@@ -134,17 +135,17 @@ def cost(
     heads: int = 12,
     classes: int = 400,
 ) -> int:
-    """Parameters, multiply-adds and memory of a model, by formula; multiply-adds as the paper counts them.
+    """Compute the parameters, multiply-adds and training memory of a model, without building it.
 
     Args:
         scheme: Attention scheme.
-        frames: Frames per clip.
+        frames: Number of frames per clip.
         size: Frame size in pixels.
-        patch: Side of a patch in pixels.
-        width: Width of a token.
+        patch: Patch size in pixels.
+        width: Embedding dimension.
         depth: Number of blocks.
-        heads: Attention heads.
-        classes: Outputs.
+        heads: Number of attention heads.
+        classes: Number of outputs.
     """
     from timesformer.model.cost import cost as count
 
@@ -158,16 +159,16 @@ def cost(
     for step, keys in found.keys:
         print(f"keys per query      {keys:,} ({step})")
     print(f"training memory     {found.activations / 2**30:.2f} GiB of activations per clip (estimate)")
-    print(f"  recomputing       {found.checkpointed / 2**30:.2f} GiB, with --engine.checkpointing -1")
-    print(f"  beside them       {16 * found.parameters / 2**30:.2f} GiB of weights, gradients and AdamW's state")
+    print(f"  checkpointing     {found.checkpointed / 2**30:.2f} GiB, with --engine.checkpointing -1")
+    print(f"  in addition       {16 * found.parameters / 2**30:.2f} GiB of weights, gradients and AdamW's state")
     return 0
 
 
 def recipes(name: Name = "") -> int:
-    """List the recipes with cost and result, or print one as TOML for `train --config`, its command above it.
+    """List the recipes with their costs and results, or print one as TOML for `train --config`.
 
     Args:
-        name: A recipe; all are listed without it.
+        name: Name of a recipe; without it, all are listed.
     """
     from timesformer.config import configfile
     from timesformer.recipes import table

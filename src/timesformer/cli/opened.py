@@ -1,9 +1,11 @@
-"""How WEIGHTS are read, as every command asks that takes them."""
+"""The options of all commands that read weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from timesformer.cli.source import UNSET
 
 if TYPE_CHECKING:
     from timesformer.weights.checkpoint import Checkpoint
@@ -11,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """What weights leave open."""
+    """How the weights are read."""
 
-    labels: Path | None = None
-    """A file with the class names (one a line, or JSON: a list, {number: name} or {name: number})."""
-    heads: int | None = None
-    """Attention heads, for weights that don't state them, as most image models."""
-    key: str = ""
-    """Which of several models in a file, such as "teacher" or "state_dict_ema"."""
+    labels: Annotated[Path | None, UNSET] = None
+    """File with the class names: one per line, or JSON (a list, {number: name} or {name: number})."""
+    heads: Annotated[int | None, UNSET] = None
+    """Number of attention heads, for weights that don't state it, such as most image models."""
+    key: Annotated[str, UNSET] = ""
+    """Which model to read from a file with several, such as "teacher" or "state_dict_ema"."""
 
     def load(self, weights: str, *, say: Callable[[str], None]) -> "Checkpoint":
         """The weights; what had to be assumed about them is said."""

@@ -1,4 +1,4 @@
-"""WEIGHTS come first, then videos: what is named the other way round is recognised."""
+"""Commands take WEIGHTS first and videos after them; arguments in the other order are recognised."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ LISTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet")
 
 
 def check(command: str, weights: str, others: Sequence[Path]) -> None:
-    """Raise ConfigError where ``weights`` are videos and what follows are the weights, with the right order."""
+    """Raise ConfigError with the right order if ``weights`` are videos and the weights come after them."""
     from timesformer.data.files import is_video_name
 
     first = Path(weights)
@@ -20,17 +20,17 @@ def check(command: str, weights: str, others: Sequence[Path]) -> None:
     if found is not None:
         rest = [weights, *(str(other) for other in others if other is not found)]
         raise ConfigError(
-            f"{weights} is no weights file, but {found} is; weights come first: "
+            f"{weights} is not a weights file, but {found} is; name the weights first: "
             f"timesformer {command} {found} {' '.join(rest)}"
         )
     if is_video_name(weights):
         raise ConfigError(
-            f"{weights} is a video, not weights; weights come first: timesformer {command} WEIGHTS {weights}"
+            f"{weights} is a video, not weights; name the weights first: timesformer {command} WEIGHTS {weights}"
         )
 
 
 def _are_weights(path: Path) -> bool:
-    """Whether a path looks like weights: by its ending, as a run's or another folder of them, or by a known name."""
+    """Whether a path names weights: a file with their ending, a run, a folder of weights, or a published name."""
     from timesformer.weights import zoo
     from timesformer.weights.runs import is_run
 

@@ -1,8 +1,10 @@
-"""How the videos of DATA are found, as every command asks that reads a data set."""
+"""The options of all commands that read a data set."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from timesformer.config.training import Task
 
@@ -10,16 +12,20 @@ if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest
 
 
+UNSET = tyro.conf.arg(help_behavior_hint="")
+"""For options without a default, whose help would otherwise end in "(default: None)"."""
+
+
 @dataclass(frozen=True)
 class Source:
-    """What a list of videos leaves open."""
+    """How the videos of a list are found."""
 
-    videos: Path | None = None
-    """Folder of the videos that a list names, where it is not the list's own."""
-    fold: int | None = None
-    """Fold of UCF101 and HMDB51 lists; 1 unless given."""
+    videos: Annotated[Path | None, UNSET] = None
+    """Folder of the videos that a list names; the list's own folder unless given."""
+    fold: Annotated[int | None, UNSET] = None
+    """Fold of the lists of UCF101 and HMDB51; 1 unless given."""
     missing: Literal["raise", "drop"] = "raise"
-    """What to do about listed videos that do not exist."""
+    """Stop at listed videos that do not exist ("raise"), or leave them out ("drop")."""
 
     def load(self, data: Path, *, task: Task, labels: tuple[str, ...] | None = None) -> "Manifest":
         """Read the data set; raises DataError as :func:`timesformer.data.manifest.load` does."""
@@ -41,10 +47,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Labelled(Source):
-    """A data set without a model that would say what its labels are."""
+    """How the videos of a data set are found, and what their labels are."""
 
     task: Task = "classes"
-    """One class per video, any number of labels per video, or numbers to predict."""
+    """What the labels are: one class per video, any number of labels per video, or numbers to predict."""
 
     def read(self, data: Path) -> "Manifest":
         """Read the data set for its task."""

@@ -5,13 +5,14 @@ import os
 import shlex
 from dataclasses import dataclass, field, make_dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from timesformer.cli.flags import named, unchecked
-from timesformer.cli.source import Source
+from timesformer.cli.flags import unchecked
+from timesformer.cli.source import UNSET, Source
 from timesformer.cli.words import spelled_settings
 from timesformer.config.training import TrainConfig
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from timesformer.training.shown.display import Display
 
 
+HELP = (tyro.conf.DisallowNone,)
+"""Help without "None" among the values."""
 STOPPED = {
     "all": "the state is saved. Go on with",
     "earlier": "the state could not be saved, but an earlier one is there. Go on from that with",
@@ -34,25 +37,25 @@ class Start:
     """What has to be known before the other settings can be chosen."""
 
     data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
-    """A folder with a folder per class, a CSV with a header, a Kinetics list, or a benchmark's own lists."""
+    """A folder with one folder per class, a CSV file with a header, or the lists of a benchmark."""
     recipe: str = ""
-    """Start from the settings of a recipe (`timesformer recipes` lists them)."""
-    config: Path | None = None
-    """Start from the settings in a file, such as the config.toml of another run."""
+    """Start from the settings of this recipe; `timesformer recipes` lists them."""
+    config: Annotated[Path | None, UNSET] = None
+    """Start from the settings in this file, such as the config.toml of another run."""
     out: Path = Path("run")
-    """Folder of this training."""
+    """Folder that the run is written to."""
     resume: bool = False
-    """Go on with the training in the folder, with the settings that it was begun with; --epochs may be raised."""
+    """Continue the run in the folder with its own settings; only --epochs may be raised."""
     overfit: int = 0
-    """Only check that the model can learn this many clips by heart (8 is a good number)."""
-    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """Only check that the model can memorise this many clips; 8 is a good number."""
+    source: Annotated[Source, tyro.conf.OmitArgPrefixes] = field(default_factory=Source)
 
 
 def command(words: list[str]) -> int:
     """Parse and run `timesformer train`; the words follow "train"."""
-    words = spelled_settings(words, Start)
+    words, names = spelled_settings(words, Start)
     first = _first(words)
-    given = named(words, first.settings)
+    given = {name: attrgetter(name)(first.settings) for name in names}
     display, base = _begun(first)
     table = first.source.load(first.data, task=base.task(given))
     for note in table.notes:
@@ -68,7 +71,7 @@ def command(words: list[str]) -> int:
 
 def _first(words: list[str]) -> Any:
     """What the flags say, not yet checked against each other; help ends here."""
-    return tyro.cli(flags(), args=words, prog="timesformer train", description=inspect.getdoc(flags()))
+    return tyro.cli(flags(), args=words, prog="timesformer train", description=inspect.getdoc(flags()), config=HELP)
 
 
 @cache
@@ -82,7 +85,7 @@ def flags() -> type[Any]:
 def train(arguments: Any) -> None:
     """Train a model on your videos and keep the best checkpoint.
 
-    Without further flags, settings are chosen from what the data shows, printed, and written to config.toml.
+    Settings that you leave out are chosen by the data. They are printed, and written to config.toml.
     """
 
 

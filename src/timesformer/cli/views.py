@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +11,7 @@ import tyro
 
 from timesformer.cli import order, shown
 from timesformer.cli.opened import Opened
-from timesformer.cli.source import Source
+from timesformer.cli.source import UNSET, Source
 from timesformer.config.checks import require
 
 if TYPE_CHECKING:
@@ -19,56 +19,58 @@ if TYPE_CHECKING:
 
     from timesformer.weights.checkpoint import Checkpoint
 
-Weights = Annotated[Opened, tyro.conf.arg(name="")]
-AS_THEY_ARE = Opened()
+Reading = Annotated[Opened, tyro.conf.OmitArgPrefixes]
+AS_THEY_ARE, AS_LISTED = Opened(), Source()
 
 
 @dataclass(frozen=True)
 class Views:
-    """How each video is seen."""
+    """Which clips and crops the model sees of each video."""
 
     clips: int = 1
-    """Temporal clips per video."""
+    """Number of temporal clips per video."""
     crops: Literal[1, 3] = 3
-    """Spatial crops per clip."""
+    """Number of spatial crops per clip."""
     placement: Literal["middle", "official", "whole"] = "middle"
-    """Where clips lie: spread over the video, where the official code puts them, or as many as cover all of it."""
+    """"middle": evenly spaced clips. "official": as in the official code. "whole": as many as cover the whole video."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of the model; bf16 and fp16 are faster where the machine has them, and scores differ a little."""
+    """Number format of the model; bf16 and fp16 are faster on most GPUs, and change scores a little."""
     device: str = "auto"
-    """"cpu", "cuda", "cuda:1", "mps", or "gpu" for any; auto takes a GPU where there is one."""
+    """Device: "cpu", "cuda", "cuda:1", "mps", or "gpu" for any; "auto" takes a GPU if there is one."""
 
 
 @dataclass(frozen=True)
 class Measure(Views):
-    """How the videos of a data set are found, seen and scored."""
+    """Which videos are measured, and which clips and crops the model sees of each."""
 
     split: Literal["train", "val", "test", "all"] = "test"
-    """Videos to use; "test" is "val" where there are no test videos."""
+    """Split to measure; "test" takes the validation videos if there are no test videos."""
     fusion: Literal["scores", "logits"] = "scores"
-    """Average the views' scores, or their logits as the official code does."""
-    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """Average the scores of the views, or their logits as the official code does."""
     workers: int = -1
-    """Decoding processes; -1 takes one for each core."""
+    """Number of decoding processes; -1 starts one per core."""
 
 
 def evaluate(
     weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")],
     data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")],
     *,
-    out: Path | None = None,
-    opened: Weights = AS_THEY_ARE,
-    how: Annotated[Measure, tyro.conf.arg(name="")] = Measure(),
+    out: Annotated[Path | None, UNSET] = None,
+    reading: Reading = AS_THEY_ARE,
+    views: Annotated[Measure, tyro.conf.OmitArgPrefixes] = Measure(),
+    source: Annotated[Source, tyro.conf.OmitArgPrefixes] = AS_LISTED,
 ) -> int:
-    """Measure a model on the videos of a data set: accuracy, classes, confusions; under torchrun, processes share them.
+    """Measure a model on a data set: accuracy, numbers for each class, and confusions.
+
+    Under torchrun, the processes share the videos.
 
     Args:
         weights: A checkpoint of any kind, a run's folder, or a published name.
         data: A folder or list of videos, as for training.
-        out: Folder for the results and a picture of the confusions; beside the weights unless given: "evaluation", or
-            the next free "evaluation-2", ...
-        opened: How the weights are read.
-        how: How the videos are found, seen and scored.
+        out: Folder for the results; by default "evaluation" beside the weights, or "evaluation-2" if that exists.
+        reading: How the weights are read.
+        views: Which videos are measured, and which clips and crops the model sees of each.
+        source: How the videos of a list are found.
     """
     order.check("evaluate", weights, [data])
     from rich.console import Console
@@ -82,32 +84,32 @@ def evaluate(
     from timesformer.verbs import evaluate as verb
     from timesformer.weights.runs import seen_before
 
-    device = pick_device(how.device)
+    device = pick_device(views.device)
     scoring = Scoring(
-        clips=how.clips,
-        crops=how.crops,
-        placement=how.placement,
-        fusion=how.fusion,
-        precision=how.precision,
-        workers=how.workers,
+        clips=views.clips,
+        crops=views.crops,
+        placement=views.placement,
+        fusion=views.fusion,
+        precision=views.precision,
+        workers=views.workers,
     )
-    folder = _folder(weights, how.source.videos or data, out)
+    folder = _folder(weights, source.videos or data, out)
     assumed: list[str] = []
-    checkpoint = opened.load(weights, say=assumed.append)
-    table = how.source.load(data, task=checkpoint.task, labels=checkpoint.labels or None)
+    checkpoint = reading.load(weights, say=assumed.append)
+    table = source.load(data, task=checkpoint.task, labels=checkpoint.labels or None)
     with processes.joined(EngineConfig(device=_kind(device))) as world:
         console = Console(quiet=not world.first)
-        known = () if how.split in ("train", "all") else seen_before(Path(weights), table.of(how.split))
+        known = () if views.split in ("train", "all") else seen_before(Path(weights), table.of(views.split))
         fold = _other_fold(checkpoint.about, table.fold)
         for note in (*assumed, *_unnamed(checkpoint), *table.notes, *fold, *known):
             shown.warn(console, note)
-        total = math.ceil(len(table.of(how.split)) / world.size)
+        total = math.ceil(len(table.of(views.split)) / world.size)
         with counting("videos", total, console=console) as progress:
             result = verb.evaluate(
                 checkpoint,
                 table,
                 scoring,
-                split=how.split,
+                split=views.split,
                 device=world.device if world.size > 1 else device,
                 progress=progress,
             )
@@ -156,18 +158,18 @@ def predict(
     *,
     json: bool = False,
     top: int = 5,
-    opened: Weights = AS_THEY_ARE,
-    how: Annotated[Views, tyro.conf.arg(name="")] = Views(),
+    reading: Reading = AS_THEY_ARE,
+    views: Annotated[Views, tyro.conf.OmitArgPrefixes] = Views(),
 ) -> int:
-    """Name what happens in videos.
+    """Predict the classes of videos, or the numbers that the model was trained for.
 
     Args:
         weights: A checkpoint of any kind, a run's folder, or a published name.
         videos: Video files, or folders of them.
-        json: One line of JSON for each video instead of bars.
+        json: Print one line of JSON for each video, instead of bars.
         top: Number of classes to show.
-        opened: How the weights are read.
-        how: How each video is seen.
+        reading: How the weights are read.
+        views: Which clips and crops the model sees of each video.
     """
     order.check("predict", weights, videos)
     require(bool(videos), "no video is named; name files, or folders of them, after the weights.")
@@ -180,14 +182,14 @@ def predict(
 
     console = Console()
     errors = Console(stderr=True)
-    device = pick_device(how.device)
+    device = pick_device(views.device)
     predictor = Predictor(
-        opened.load(weights, say=lambda text: shown.warn(errors, text)),
+        reading.load(weights, say=lambda text: shown.warn(errors, text)),
         device=device,
-        precision=how.precision,
-        clips=how.clips,
-        crops=how.crops,
-        placement=how.placement,
+        precision=views.precision,
+        clips=views.clips,
+        crops=views.crops,
+        placement=views.placement,
     )
     failures = 0
     for result in predict_files(predictor, videos):

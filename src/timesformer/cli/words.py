@@ -1,4 +1,4 @@
-"""The words of a command line: flags by the names that other programs give them, and what is meant by a wrong one."""
+"""The words of a command line: flags by the names that other programs use, and proposals for misspelt ones."""
 
 import inspect
 import re
@@ -21,7 +21,7 @@ def command_of(word: str, commands: Sequence[str]) -> str:
         return word
     near = get_close_matches(word.lower(), commands, n=1, cutoff=0.6)
     meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(commands)}."
-    raise ConfigError(f"{word!r} is no command; {meant} `timesformer --help` says what each does.")
+    raise ConfigError(f"{word!r} is not a command; {meant} `timesformer --help` says what each does.")
 
 
 def spelled(words: Sequence[str], command: Callable[..., Any]) -> list[str]:
@@ -35,14 +35,15 @@ def spelled(words: Sequence[str], command: Callable[..., Any]) -> list[str]:
     return found
 
 
-def spelled_settings(words: Sequence[str], command: Callable[..., Any]) -> list[str]:
-    """The words of a training with every setting by its dotted name: ``--batch-size 8`` becomes ``--optim.batch 8``.
+def spelled_settings(words: Sequence[str], command: Callable[..., Any]) -> tuple[list[str], list[str]]:
+    """The words of a training with every setting by its dotted name, and the names of these settings.
 
-    What model and clips have to agree on is set for both. Raises :class:`ConfigError` for a flag that is unknown, or
-    that could mean several, with what may have been meant.
+    ``--batch-size 8`` becomes ``--optim.batch 8``. A setting that model and clips share is set for both. Raises
+    :class:`ConfigError` for a flag that is unknown or ambiguous, with what may have been meant.
     """
     own = {name for name in flags_of(command) if "." not in name and name not in known()}
     found: list[str] = []
+    settings: list[str] = []
     for position, word in enumerate(words):
         name, value = _parts(word)
         if not name or name.removeprefix("no_") in (*own, *_OWN) or name.startswith("tyro_"):
@@ -50,8 +51,10 @@ def spelled_settings(words: Sequence[str], command: Callable[..., Any]) -> list[
         elif name in ARGUMENTS:
             found.append(f"--{ARGUMENTS[name]}{value}")
         else:
-            found += _setting(name, value, words[position + 1 :], own)
-    return found
+            meant, flags = _setting(name, value, words[position + 1 :], own)
+            settings += meant
+            found += flags
+    return found, settings
 
 
 def flags_of(command: Callable[..., Any]) -> Iterator[str]:
@@ -74,8 +77,8 @@ def _parts(word: str) -> tuple[str, str]:
     return (found[1].replace("-", "_"), found[2] or "") if found else ("", "")
 
 
-def _setting(name: str, value: str, after: Sequence[str], own: set[str]) -> list[str]:
-    """The words for one setting, as a flag for each place that it is kept in."""
+def _setting(name: str, value: str, after: Sequence[str], own: set[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The settings that a flag means, and the words that set them; ``after`` are the words that follow the flag."""
     section, dot, last = name.rpartition(".")
     turned_off = last.startswith("no_") and not understood(name)
     meant = understood(f"{section}{dot}{last.removeprefix('no_')}")
@@ -90,7 +93,7 @@ def _setting(name: str, value: str, after: Sequence[str], own: set[str]) -> list
         if not _NUMBER.fullmatch(word):
             break
         values.append(word)
-    return [word for flag in flags[:-1] for word in (flag, *values)] + flags[-1:]
+    return meant, [word for flag in flags[:-1] for word in (flag, *values)] + flags[-1:]
 
 
 def _flag(name: str, *, turned_off: bool) -> str:
