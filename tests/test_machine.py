@@ -14,9 +14,7 @@ def test_cores_are_those_that_this_process_may_use() -> None:
 
 def test_cores_are_told_where_a_system_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(machine, "CGROUPS", Path("absent"))
-    monkeypatch.setattr(machine, "OWN_CGROUPS", Path("absent"))
-    assert machine.cores() == os.cpu_count()
+    assert machine.cores(groups=Path("absent"), own=Path("absent")) == os.cpu_count()
 
 
 def test_memory_is_told_where_a_system_has_no_sysconf(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,14 +23,10 @@ def test_memory_is_told_where_a_system_has_no_sysconf(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("text", "limit"), [("1073741824\n", 2**30), ("max\n", None), ("9223372036854771712", None)])
-def test_a_containers_limit_counts_where_there_is_one(
-    text: str, limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine, "CGROUP_LIMITS", ())
-    installed = machine.memory()
+def test_a_containers_limit_counts_where_there_is_one(text: str, limit: int | None, tmp_path: Path) -> None:
+    installed = machine.memory(groups=tmp_path, own=tmp_path / "absent")
     (tmp_path / "memory.max").write_text(text)
-    monkeypatch.setattr(machine, "CGROUP_LIMITS", (tmp_path / "memory.max", tmp_path / "absent"))
-    assert machine.memory() == min(limit or installed, installed)
+    assert machine.memory(groups=tmp_path, own=tmp_path / "absent") == min(limit or installed, installed)
 
 
 def made_groups(folder: Path, own: str, files: dict[str, str]) -> None:
@@ -70,12 +64,10 @@ def made_groups(folder: Path, own: str, files: dict[str, str]) -> None:
     ],
 )
 def test_limits_of_jobs_and_containers_count_wherever_in_the_tree_they_are(
-    own: str, files: dict[str, str], cores: int, memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: str, files: dict[str, str], cores: int, memory: int, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(machine, "CGROUP_LIMITS", ())
-    monkeypatch.setattr(machine, "CGROUPS", tmp_path / "groups")
-    monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "absent")
-    free = machine.cores(), machine.memory()
+    places = {"groups": tmp_path / "groups", "own": tmp_path / "own"}
+    free = machine.cores(**places), machine.memory(**places)
     made_groups(tmp_path, own, files)
-    monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "own")
-    assert (machine.cores(), machine.memory()) == (min(cores or free[0], free[0]), min(memory or free[1], free[1]))
+    expected = min(cores or free[0], free[0]), min(memory or free[1], free[1])
+    assert (machine.cores(**places), machine.memory(**places)) == expected

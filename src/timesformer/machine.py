@@ -16,14 +16,10 @@ UNKNOWN_MEMORY = 8 * 2**30
 """Bytes assumed where the system does not say how much memory it has."""
 UNLIMITED = 2**60
 """Bytes from which a limit is none: cgroup v1 writes a number near 2**63 for "no limit"."""
-CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-"""Files that hold a container's memory limit, of cgroup v2 and v1."""
 CGROUPS = Path("/sys/fs/cgroup")
+"""Where Linux keeps the limits of groups of processes, such as a container or a cluster's job."""
 OWN_CGROUPS = Path("/proc/self/cgroup")
-"""Where the groups of processes are that Linux gives limits, and which of them this process is in."""
+"""The file that names the groups of this process."""
 Precision = torch.dtype | str | None
 """A type of autocast, its name ("bf16", "fp16"), or "fp32" and None for the model's own."""
 PRECISIONS: dict[str, torch.dtype | None] = {
@@ -37,17 +33,23 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 }
 
 
-def cores() -> int:
-    """Number of processor cores that this process may use; at least 1. A container's share of them counts."""
+def cores(*, groups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
+    """Number of processor cores that this process may use; at least 1. A container's share of them counts.
+
+    ``groups`` and ``own`` are where Linux says which limits the process has.
+    """
     count = os.cpu_count() or 1
     with suppress(AttributeError, OSError):
         count = len(os.sched_getaffinity(0))
-    return max(math.ceil(min(count, _quota())), 1)
+    return max(math.ceil(min(count, _quota(groups, own))), 1)
 
 
-def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or the container's limit where it is smaller."""
-    return min(_installed(), _limit())
+def memory(*, groups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
+    """Bytes of memory that this process may use: the machine's, or the container's limit where it is smaller.
+
+    ``groups`` and ``own`` are where Linux says which limits the process has.
+    """
+    return min(_installed(), _limit(groups, own))
 
 
 def pick_device(device: torch.device | str | None = None) -> torch.device:
@@ -115,20 +117,20 @@ def _installed_on_windows() -> int:
     return int(status.total) if library.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)) else 0
 
 
-def _limit() -> int:
+def _limit(groups: Path, own: Path) -> int:
     """The smallest memory limit of the containers, or a cluster's job, that this process runs in."""
     limits = [UNLIMITED]
-    groups = [folder / name for folder in _groups("memory") for name in ("memory.max", "memory.limit_in_bytes")]
-    for file in (*CGROUP_LIMITS, *groups):
-        with suppress(OSError, ValueError):
-            limits.append(int(file.read_text()))
+    for folder in (groups, groups / "memory", *_groups("memory", groups, own)):
+        for name in ("memory.max", "memory.limit_in_bytes"):  # of cgroup v2 and v1
+            with suppress(OSError, ValueError):
+                limits.append(int((folder / name).read_text()))
     return min(limit for limit in limits if limit > 0)
 
 
-def _quota() -> float:
+def _quota(groups: Path, own: Path) -> float:
     """The smallest number of cores' time that the containers of this process are given; infinite without a limit."""
     quotas = [math.inf]
-    for folder in (CGROUPS, CGROUPS / "cpu", *_groups("cpu")):
+    for folder in (groups, groups / "cpu", *_groups("cpu", groups, own)):
         with suppress(OSError, ValueError):  # "max" is no number
             quota, period = map(int, (folder / "cpu.max").read_text().split())
             quotas.append(quota / period)
@@ -139,15 +141,15 @@ def _quota() -> float:
     return min(quota for quota in quotas if quota > 0)
 
 
-def _groups(controller: str) -> list[Path]:
+def _groups(controller: str, groups: Path, own: Path) -> list[Path]:
     """Folders of the groups that limit something of this process: its own, and those around it."""
     found: list[Path] = []
     with suppress(OSError):
-        for line in OWN_CGROUPS.read_text().splitlines():
+        for line in own.read_text().splitlines():
             _, _, rest = line.partition(":")
             controllers, _, path = rest.partition(":")
             if controllers in ("", "name=systemd") or controller in controllers.split(","):
-                root = CGROUPS / controllers if controller in controllers.split(",") else CGROUPS
-                own = root / path.strip("/")
-                found += [each for each in (own, *own.parents) if each.is_relative_to(root)]
+                root = groups / controllers if controller in controllers.split(",") else groups
+                inner = root / path.strip("/")
+                found += [each for each in (inner, *inner.parents) if each.is_relative_to(root)]
     return found

@@ -1,9 +1,7 @@
 """Look-alikes are the same whether all clips are compared or, in a crowd, the likely ones."""
 
 import numpy as np
-import pytest
 
-from timesformer.data.care import duplicates
 from timesformer.data.care.duplicates import alike
 from timesformer.data.care.groups import Groups
 from timesformer.data.care.signature import MOMENTS, SIDE, Signature
@@ -25,16 +23,14 @@ def clip(seed: int, *, noise: float = 0.0) -> Signature:
     return Signature(pictures.clip(0, 255).round().astype(np.uint8), 2.0)
 
 
-def test_copies_in_a_crowd_are_found_as_outside_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_in_a_crowd_are_found_as_outside_of_one() -> None:
     clips = [*(clip(seed) for seed in range(60)), *(clip(seed, noise=2) for seed in range(12))]
     all_compared = alike(clips)
     assert set(all_compared) >= {(seed, 60 + seed) for seed in range(12)}
-    monkeypatch.setattr(duplicates, "CROWD", 5)
-    assert alike(clips) == all_compared
+    assert alike(clips, crowd=5) == all_compared
 
 
-def test_a_crowd_of_copies_that_differ_by_noise_is_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "CROWD", 20)
+def test_a_crowd_of_copies_that_differ_by_noise_is_one_group() -> None:
     base = clip(1).pictures.astype(int)
     grain = np.random.default_rng(1)
     copies = [
@@ -42,7 +38,7 @@ def test_a_crowd_of_copies_that_differ_by_noise_is_one_group(monkeypatch: pytest
     ]
     seen: list[tuple[int, int]] = []
     groups = Groups(len(copies))
-    for first, second in alike(copies, progress=lambda done, total: seen.append((done, total))):
+    for first, second in alike(copies, progress=lambda done, total: seen.append((done, total)), crowd=20):
         groups.join(first, second)
     assert list(groups.all()) == [list(range(150))]
     assert seen[-1] == (150, 150)

@@ -176,11 +176,8 @@ def test_wrong_pixels_counts_and_sizes_are_named() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(2, 300), (300, 2), (1, 700), (500, 30), (90, 160), (700, 400)])
 @pytest.mark.parametrize("crops", [1, 3])
-def test_a_crop_made_alone_has_the_pixels_of_the_whole_frame_resized(
-    height: int, width: int, crops: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frames = noise(2, 3, 3, height, width)
-    monkeypatch.setattr(transforms, "_WHOLE", 2**40)
-    whole = transforms.eval_views(frames, PLAIN, crops=crops)
-    monkeypatch.setattr(transforms, "_WHOLE", 0)
-    torch.testing.assert_close(transforms.eval_views(frames, PLAIN, crops=crops), whole, atol=2e-4, rtol=0)
+def test_a_crop_made_alone_has_the_pixels_of_the_whole_frame_resized(height: int, width: int, crops: int) -> None:
+    frames = noise(6, 3, height, width)
+    whole = transforms.eval_frames(frames, PLAIN, crops=crops, whole=2**40)
+    alone = transforms.eval_frames(frames, PLAIN, crops=crops, whole=0)
+    torch.testing.assert_close(alone, whole, atol=2e-4, rtol=0)

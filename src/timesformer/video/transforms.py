@@ -17,7 +17,7 @@ ONE_CROP = 256 / 224
 """Size of the resized frame relative to a single centre crop, as in the released code."""
 
 _PART = 2**20  # values resized at once: bounds the float copies, and halves the time of a clip of 96 HD frames
-_WHOLE = 2**22
+WHOLE = 2**22
 """Resized frames of more pixels are computed only where they are cropped: 1 x 3000 would become 256 x 768000."""
 
 
@@ -98,10 +98,11 @@ def eval_views(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
     return views.unflatten(1, (clips, length)).transpose(0, 1).flatten(0, 1)
 
 
-def eval_frames(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
+def eval_frames(frames: Tensor, clip: ClipConfig, *, crops: int = 1, whole: int = WHOLE) -> Tensor:
     """Apply :func:`eval_views` to single frames, uint8 ``(n, c, h, w)`` -> float ``(crops, n, c, *clip.frame_size)``.
 
-    Only a few frames are held as floats at once, and only the cropped part of very wide or very tall ones.
+    Only a few frames are held as floats at once, and only the cropped part of very wide or very tall ones, which is
+    that of resized frames of more than ``whole`` pixels.
     """
     check_pixels(frames)
     tall, wide = clip.frame_size
@@ -112,9 +113,9 @@ def eval_frames(frames: Tensor, clip: ClipConfig, *, crops: int = 1) -> Tensor:
     together = max(_PART // max(math.prod(frames.shape[1:]), 1), 1)
     for start in range(0, len(frames), together):
         part = frames[start : start + together]
-        if math.prod(full) <= _WHOLE:
-            whole = resize(part, full)
-            pieces = [whole[..., y : y + tall, x : x + wide] for y, x in places]
+        if math.prod(full) <= whole:
+            resized = resize(part, full)
+            pieces = [resized[..., y : y + tall, x : x + wide] for y, x in places]
         else:
             pieces = [_piece(part, full, (y, x, tall, wide)) for y, x in places]
         for view, piece in zip(views, pieces, strict=True):

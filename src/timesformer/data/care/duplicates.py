@@ -70,12 +70,13 @@ def alike(
     *,
     files: Sequence[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    crowd: int = CROWD,
 ) -> list[tuple[int, int]]:
     """Find the pairs of clips that show the same, as increasing pairs of positions; blank ones have none.
 
     Clips of one of the ``files`` are not compared with each other. Of more than :data:`GATHERED` clips that are all
     alike, not every pair is given, but enough that each is joined to the others. ``progress`` gets the number of clips
-    that are compared, and of all.
+    that are compared, and of all. Clips with more than ``crowd`` others of like length and background are crowded.
     """
     places = np.array([place for place, each in enumerate(signatures) if not each.blank], dtype=np.int64)
     if len(places) < 2:
@@ -85,12 +86,12 @@ def alike(
     looks = _looks([signatures[place] for place in places], [numbers.setdefault(n, len(numbers)) for n in names])
     groups = Groups(len(places))
     found: list[Pairs] = []
-    crowd = np.zeros(len(places), dtype=np.bool_)
-    for pairs, done in _neighbours(looks, crowd):
+    crowded = np.zeros(len(places), dtype=np.bool_)
+    for pairs, done in _neighbours(looks, crowded, most=crowd):
         found += _compared(looks, pairs, groups)
         progress(done, len(places))
-    if crowd.any():
-        for pairs in _likely(looks, np.flatnonzero(crowd)):
+    if crowded.any():
+        for pairs in _likely(looks, np.flatnonzero(crowded)):
             found += _compared(looks, pairs, groups)
         progress(len(places), len(places))
     chosen = np.unique(np.concatenate(found), axis=0) if found else np.empty((0, 2), dtype=np.int64)
@@ -127,7 +128,7 @@ def _looks(signatures: Sequence[Signature], files: Sequence[int]) -> _Looks:
     )
 
 
-def _neighbours(looks: _Looks, crowd: NDArray[np.bool_]) -> Iterator[tuple[Pairs, int]]:
+def _neighbours(looks: _Looks, crowded: NDArray[np.bool_], *, most: int) -> Iterator[tuple[Pairs, int]]:
     """Yield all pairs of like length and background, each once, with the number of clips done; mark crowded clips.
 
     Pairs of two crowded clips are left out. Clips are in the order of their place along the axis on which backgrounds
@@ -145,7 +146,7 @@ def _neighbours(looks: _Looks, crowd: NDArray[np.bool_]) -> Iterator[tuple[Pairs
         low, high = np.searchsorted(points[:, 0], [points[rows[0], 0] - reach, points[rows[-1], 0] + reach])
         counts, parts = np.zeros(len(rows), dtype=np.int64), []
         for first in range(low, high, _COLUMNS):
-            active = rows[counts <= CROWD]
+            active = rows[counts <= most]
             if not len(active):
                 break
             columns = slice(first, min(first + _COLUMNS, high))
@@ -157,9 +158,9 @@ def _neighbours(looks: _Looks, crowd: NDArray[np.bool_]) -> Iterator[tuple[Pairs
             pairs = pairs[_like(looks, order[pairs])]
             counts += np.bincount(pairs[:, 0] - start, minlength=len(rows))
             parts.append(pairs)
-        crowd[order[rows]] = counts > CROWD
+        crowded[order[rows]] = counts > most
         pairs = np.concatenate(parts) if parts else np.empty((0, 2), dtype=np.int64)
-        once = ~crowd[order[pairs[:, 0]]] & ((pairs[:, 0] < pairs[:, 1]) | crowd[order[pairs[:, 1]]])
+        once = ~crowded[order[pairs[:, 0]]] & ((pairs[:, 0] < pairs[:, 1]) | crowded[order[pairs[:, 1]]])
         yield order[pairs[once]], int(rows[-1]) + 1
 
 
