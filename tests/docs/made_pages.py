@@ -15,7 +15,7 @@ from tests.made_weights import vit
 from timesformer.config.model import ModelConfig
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 REASONS = ("needs a GPU", "needs a network", "needs your own files", "takes minutes", "takes hours")
 SHOWN = ("text", "csv", "json", "toml")
 _FENCE = re.compile(
