@@ -161,10 +161,10 @@ def test_weights_and_videos_named_the_other_way_round_are_recognised(
     video, run = data / "test" / "dark" / "0.mp4", weights.parent
     for first, second in ((video, weights), (video, run), (data, run)):
         said = command(capsys, "predict", first, second, code=2)
-        assert f"weights come first: timesformer predict {second} {first}" in said
+        assert f"name the weights first: timesformer predict {second} {first}" in said
     assert f"timesformer evaluate {run} {data}" in command(capsys, "evaluate", data, run, code=2)
     (tmp_path / "list.csv").write_text("path,label\n")
-    assert "weights come first" in command(capsys, "evaluate", tmp_path / "list.csv", PUBLISHED[0].name, code=2)
+    assert "name the weights first" in command(capsys, "evaluate", tmp_path / "list.csv", PUBLISHED[0].name, code=2)
     assert "is a video, not weights" in command(capsys, "predict", video, video, code=2)
     with pytest.raises(timesformer.WeightsError, match="is a video, not weights"):
         timesformer.Predictor(video)
