@@ -20,7 +20,8 @@ from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.training.loop import train
 from timesformer.training.outcome import Outcome
-from timesformer.training.run.runfolder import RunFolder, Saved, SaveError, State
+from timesformer.training.run.runfolder import RunFolder
+from timesformer.training.run.state import Saved, SaveError, State
 from timesformer.weights.report import WeightsError
 
 RESTS = made_trainings.config(optim={"epochs": 2})

@@ -20,7 +20,7 @@ from timesformer.config.checks import ConfigError
 from timesformer.data.manifest import Manifest
 from timesformer.training.loop import train
 from timesformer.training.run.lock import Lock
-from timesformer.training.run.runfolder import SaveError
+from timesformer.training.run.state import SaveError
 
 
 @pytest.fixture(scope="module")

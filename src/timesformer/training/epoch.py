@@ -17,7 +17,7 @@ from timesformer.tasks.table import TABLE, best_measure
 from timesformer.training import adapters, optimiser, processes, saving
 from timesformer.training.run import sharded
 from timesformer.training.run.epochs import EpochRow
-from timesformer.training.run.runfolder import State
+from timesformer.training.run.state import State
 from timesformer.training.session import Session, not_a_number
 from timesformer.training.shown.advice import advice
 from timesformer.training.stopping import Stopped

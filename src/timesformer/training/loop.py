@@ -16,7 +16,8 @@ from timesformer.tasks.table import best_measure
 from timesformer.training import epoch, opening, optimiser, processes, saving, stopping
 from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.run import resuming
-from timesformer.training.run.runfolder import RunFolder, State
+from timesformer.training.run.runfolder import RunFolder
+from timesformer.training.run.state import State
 from timesformer.training.session import Session, begin, not_a_number
 from timesformer.training.shown import tensorboard
 from timesformer.training.shown.display import Display

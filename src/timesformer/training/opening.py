@@ -13,7 +13,8 @@ from timesformer.data.batches.dataset import TrainingClips
 from timesformer.data.manifest import Manifest
 from timesformer.training import adapters, arithmetic, optimiser, saving
 from timesformer.training.processes import World
-from timesformer.training.run.runfolder import RunFolder, SaveError
+from timesformer.training.run.runfolder import RunFolder
+from timesformer.training.run.state import SaveError
 from timesformer.training.session import Session
 from timesformer.training.shown import tensorboard
 from timesformer.training.shown.display import Display

@@ -11,7 +11,7 @@ from timesformer.data.items import DataError, Item, counted, some
 from timesformer.model.transformer import TimeSformer
 from timesformer.training import processes
 from timesformer.training.run import sharded
-from timesformer.training.run.runfolder import Saved, SaveError, State
+from timesformer.training.run.state import Saved, SaveError, State
 from timesformer.training.session import Session
 from timesformer.weights import checkpoint
 from timesformer.weights.checkpoint import Checkpoint

@@ -17,7 +17,8 @@ from timesformer.tasks import regression, table
 from timesformer.training import adapters, arithmetic, optimiser, processes
 from timesformer.training.processes import World
 from timesformer.training.run import resuming, sharded
-from timesformer.training.run.runfolder import Kept, RunFolder, Saved, State
+from timesformer.training.run.runfolder import RunFolder
+from timesformer.training.run.state import Kept, Saved, State
 from timesformer.training.shown.display import Display
 from timesformer.weights import loading
 from timesformer.weights.fit.outputs import Outputs

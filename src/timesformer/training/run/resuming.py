@@ -1,31 +1,23 @@
-"""A saved state is checked against the training that it is to go on with, before anything of that is touched.
+"""Compare a saved state with the training that resumes from it, before anything of that training changes.
 
-A file may be damaged, cut, swapped for another run's, or made to harm. What is taken over from it must have the types,
-names and shapes that this training itself would write, and numbers that are numbers.
+The names, shapes and types must be those that this training would save itself, and all numbers must be finite.
 """
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from timesformer.config.checks import ConfigError, fits
+from timesformer.config.checks import fits
 from timesformer.config.training import TrainConfig
 from timesformer.tasks.table import TABLE
 from timesformer.training.run.epochs import EpochRow
-from timesformer.weights.formats import contents, pickles
-from timesformer.weights.report import WeightsError
+from timesformer.training.run.state import State
+from timesformer.training.run.statefile import refusal
+from timesformer.weights.formats import contents
 
-LATER = {"scaler"}
-"""Parts of the state that older versions did not save."""
-PARTS = ("last.parts.0", "last.parts.1")
-"""Folders beside a state that hold weights and optimiser where every process wrote its own part."""
-MEASURED = ("epoch", "step", "lr", "train_loss", "broken", "damaged", "best")
-"""What every epoch's row says, among other things."""
 SETTINGS = ("weight_decay", "scale", "betas", "eps", "momentum", "dampening", "nesterov", "amsgrad", "maximize")
 """Settings of the optimiser that decide what is learned; the learning rate comes from the schedule."""
 MOMENTS = {"AdamW": ("step", "exp_avg", "exp_avg_sq"), "SGD": ("momentum_buffer",)}
@@ -33,83 +25,9 @@ MOMENTS = {"AdamW": ("step", "exp_avg", "exp_avg_sq"), "SGD": ("momentum_buffer"
 SCALER = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
-def refusal(path: Path, what: str) -> ConfigError:
-    """The error for a state that can't be gone on with."""
-    return ConfigError(f"{path} is not a whole saved state ({what:.160}); put a copy back, or remove it to begin anew.")
-
-
-def read(path: Path, state: type) -> dict[str, Any]:
-    """What a file of a state holds, every part of the type that it must have; raises ConfigError.
-
-    "state" holds the fields of the dataclass ``state``, "weights" and "optimizer" tensors and settings by name, and
-    "parts" the folder beside it where they lie instead, or nothing.
-    """
-    try:
-        saved = pickles.read(path)
-    except (WeightsError, OSError) as error:
-        raise refusal(path, f"{error!s:.120}".replace(f"{path} ", "")) from error
-    names = {"state": dict, "weights": dict, "optimizer": dict, "parts": str}
-    if not isinstance(saved, dict) or set(dict.keys(saved)) != set(names):
-        raise refusal(path, f"it must hold {', '.join(names)}")
-    saved = dict(dict.items(saved))
-    for name, kind in names.items():
-        if not isinstance(saved[name], kind):
-            raise refusal(path, f"{name} is a {type(saved[name]).__name__}")
-    if saved["parts"] not in ("", *PARTS) or (saved["parts"] and not (path.parent / saved["parts"]).is_dir()):
-        raise refusal(path, f"parts is {saved['parts']!r:.60}, which is no folder of it")
-    if saved["parts"] and (saved["weights"] or saved["optimizer"]):
-        raise refusal(path, "it holds weights and names parts")
-    if problem := _progress(saved["state"], state):
-        raise refusal(path, problem)
-    return saved
-
-
-def _progress(values: Mapping[Any, Any], state: type) -> str:
-    """What is wrong with the fields of a state, or nothing."""
-    names = [field.name for field in fields(state) if field.default is not MISSING or field.default_factory]
-    absent = [name for name in names if name not in values and name not in LATER]
-    strange = [str(name) for name in values if name not in names]
-    if absent or strange:
-        return f"its state {f'lacks {absent[0]}' if absent else f'has an unknown {strange[0]:.40}'}"
-    for name in ("done", "clips"):
-        if not fits(values[name], int) or values[name] < 0:
-            return f"{name} is {values[name]!r:.40}"
-    for name in ("loss", "seconds", "waited"):
-        if not fits(values[name], float) or (name != "loss" and values[name] < 0):
-            return f"{name} is {values[name]!r:.40}"
-    for name in ("found", "damaged"):
-        if not isinstance(values[name], dict) or not all(_text(pair) for pair in values[name].items()):
-            return f"{name} is no table of texts"
-    if not isinstance(values["lacking"], list) or not _text(values["lacking"]) or not isinstance(values["data"], str):
-        return "lacking or data is no text"
-    return _rows(values["rows"], values["done"])
-
-
-def _text(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def _rows(rows: Any, done: int) -> str:
-    """What is wrong with the epochs before, or nothing."""
-    if not isinstance(rows, list):
-        return "rows is no list"
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict) or not _text(row):
-            return f"row {number} is no table of measures"
-        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in row.values()):
-            return f"row {number} holds what is no number"
-        if not all(name in row and math.isfinite(row[name]) for name in MEASURED) or row["epoch"] != number:
-            return f"row {number} isn't that of epoch {number}"
-        if row["step"] != rows[0]["step"] * number:
-            return f"row {number} doesn't follow the ones before"
-    if rows and not rows[-1]["step"] <= done <= rows[-1]["step"] + rows[0]["step"]:
-        return f"{done} steps done do not follow {len(rows)} epochs"
-    return ""
-
-
 def check(
     path: Path,
-    saved: tuple[Any, dict[Any, Any], dict[Any, Any]],
+    saved: tuple[State, dict[Any, Any], dict[Any, Any]],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
@@ -127,15 +45,15 @@ def check(
         raise refusal(path, problem)
 
 
-def check_parts(path: Path, state: Any, config: TrainConfig) -> None:
-    """Raise ConfigError unless a state whose tensors lie in parts fits this training; the parts are checked as read."""
+def check_parts(path: Path, state: State, config: TrainConfig) -> None:
+    """Raise ConfigError unless a state whose tensors lie in parts fits this training; reading checks the parts."""
     problem = _scaler(state.scaler) or _measures(state.rows, config) or ("average is no list" if state.average else "")
     if problem:
         raise refusal(path, problem)
 
 
-def check_progress(path: Path, state: Any, *, per_epoch: int, epochs: int) -> None:
-    """Raise ConfigError unless the steps that are done belong to the epochs that are behind."""
+def check_progress(path: Path, state: State, *, per_epoch: int, epochs: int) -> None:
+    """Raise ConfigError unless the number of steps fits the number of finished epochs."""
     finished = len(state.rows)
     fitting = per_epoch * finished <= state.done <= per_epoch * (finished + 1)
     if finished > epochs or not fitting or (state.rows and state.rows[-1].step != per_epoch * finished):
@@ -143,7 +61,7 @@ def check_progress(path: Path, state: Any, *, per_epoch: int, epochs: int) -> No
 
 
 def _tensors(title: str, given: Mapping[Any, Any], wanted: Mapping[str, Tensor]) -> str:
-    """How tensors differ from those wanted, by name, shape, type and in being numbers; or nothing."""
+    """The first difference in names, shapes or types, or the first tensor that is not finite; empty without any."""
     if given.keys() != wanted.keys():
         absent = [name for name in wanted if name not in given]
         strange = [f"{name!s:.60}" for name in given if name not in wanted]
@@ -170,7 +88,7 @@ def _average(given: Any, model: nn.Module, *, averaged: bool) -> str:
 
 
 def _moments(given: Mapping[Any, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
-    """What is wrong with the optimiser's memory of each parameter and its settings, or nothing."""
+    """What is wrong with the optimiser's state of each parameter and its settings, or nothing."""
     own = {id(value): name for name, value in model.named_parameters()}
     learning = {own[id(value)]: value for group in optimizer.param_groups for value in group["params"]}
     state, groups = given.get("state"), given.get("param_groups")
@@ -196,7 +114,7 @@ def _groups(groups: Iterable[Any], own: Mapping[int, str], optimizer: torch.opti
     found: dict[str, Any] = {}
     for group in groups:
         names = group.get("params") if isinstance(group, dict) else None
-        if not isinstance(names, list) or not _text(names) or any(name in found for name in names):
+        if not isinstance(names, list) or any(not isinstance(name, str) or name in found for name in names):
             return "the optimiser's groups must name their parameters, each once"
         found |= dict.fromkeys(names, group)
     for group in optimizer.param_groups:
@@ -211,14 +129,14 @@ def _groups(groups: Iterable[Any], own: Mapping[int, str], optimizer: torch.opti
 
 
 def _differ(one: Any, other: Any) -> bool:
-    """Whether settings differ in more than the list that torch makes of a tuple, or in their kind."""
+    """Whether settings differ; torch turns some tuples into lists, which is no difference."""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return list(one) != list(other)
     return isinstance(one, Tensor) or one != other
 
 
 def own_settings(moments: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The optimiser's memory with the settings that this training gives it: none are taken from the file."""
+    """The optimiser's saved state with the settings of this training: none are taken from the file."""
     own = {id(value): name for name, value in model.named_parameters()}
     groups = [{**group, "params": [own[id(value)] for value in group["params"]]} for group in optimizer.param_groups]
     return {"state": moments["state"], "param_groups": groups}
@@ -234,7 +152,7 @@ def _scaler(given: Any) -> str:
 
 
 def _measures(rows: Iterable[EpochRow], config: TrainConfig) -> str:
-    """Whether rows hold the measures by which the best epoch is told; what is wrong, or nothing."""
+    """Which measure is missing of those that choose the best epoch, or nothing."""
     wanted = (TABLE[config.task].best, TABLE[config.task].best_weighted)
     absent = ((row.epoch, name) for row in rows for name in wanted if name not in row.validation)
     return next((f"epoch {epoch} has no {name}" for epoch, name in absent), "")

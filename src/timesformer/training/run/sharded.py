@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 from torch.distributed.fsdp import FSDPModule
 
 from timesformer.config.checks import ConfigError
-from timesformer.training.run.runfolder import SaveError
+from timesformer.training.run.state import SaveError
 
 Problem = (CheckpointException, SafetensorError, OSError, RuntimeError, ValueError, KeyError)
 """What comes of parts that can't be written or read; the first, of all processes, is no Exception."""
