@@ -193,3 +193,15 @@ def test_usage_names_what_is_meant_and_the_device_is_a_flag(
     video = data / "test" / "dark" / "0.mp4"
     assert "%" in command(capsys, "predict", weights, video, "--device", "cpu", "--precision", "bf16")
     assert "device is 'tpu'" in command(capsys, "predict", weights, video, "--device", "tpu", code=2)
+
+
+def test_evaluate_tells_what_predict_tells_of_single_pictures(
+    tmp_path: Path, weights: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        write_grey(data / "test" / "dark" / f"{name}.mp4", 20)
+    out = tmp_path / "out"
+    said = command(capsys, "evaluate", weights, data, "--out", out, "--workers", "0")
+    assert "! dark/a.mp4, dark/b.mp4: is a single picture" in said.replace("test/", "")
+    remarks = json.loads((out / "results.json").read_text())["remarks"]
+    assert [Path(each["path"]).name for each in remarks] == ["a.mp4", "b.mp4"]

@@ -165,3 +165,11 @@ def test_several_processes_share_the_videos_and_all_get_all_scores(tmp_path: Pat
         assert torch.equal(scores, alone.scores)
         shares.append(sum(sizes))
     assert shares == [2, 2]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_single_picture_is_scored_and_remarked_on_but_not_damaged(tmp_path: Path, workers: int) -> None:
+    still = Item(write_grey(tmp_path / "still.mp4", 90), "", name="still.mp4")
+    found = score_videos(Grey(), [still, *grey_items(tmp_path, [200])], CLIP, replace(HERE, workers=workers))
+    assert found.keys == ("still.mp4", "0.mp4") and found.damaged == ()
+    assert found.remarks == (("still.mp4", "is a single picture: every frame of its clips is that one"),)

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from torch.nn import functional as F
 
-from tests import made_trainings
+from tests import made_trainings, made_videos
 from tests.made_trainings import Watcher
 from timesformer.config import configfile
 from timesformer.config.checks import ConfigError
@@ -397,3 +397,13 @@ def test_chance_follows_the_shares_of_the_classes_unless_they_are_weighed_alike(
 
 def test_a_slow_loader_is_said_once_and_never_for_the_first_epoch() -> None:
     assert said(epochs([0.1] * 4, waited=[0.9, 0.3, 0.5, 0.6])) == [[], [], [LOADER], []]
+
+
+def test_a_single_picture_among_the_validation_videos_is_told_once(tmp_path: Path) -> None:
+    data = made_trainings.table(tmp_path / "videos")
+    item = data.of("val")[0]
+    made_videos.write(item.path, frames=1)
+    _, watcher = trained(data, made_trainings.config(optim={"epochs": 2}), tmp_path / "run")
+    assert [text for text in watcher.said if "single picture" in text] == [
+        f"! {item.key}: is a single picture: every frame of its clips is that one"
+    ]
