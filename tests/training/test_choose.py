@@ -148,7 +148,7 @@ def test_unequal_classes_are_weighed_alike(data: Manifest) -> None:
     assert not chosen(data).optim.class_weights
     items = tuple(item for item in data.items if item.split == "val" or item.label == "dark" or "01" in item.name)
     unequal = Manifest(data.source, items, data.labels)
-    assert chosen(unequal).optim.class_weights and "weighed alike" in reasons(unequal)
+    assert chosen(unequal).optim.class_weights and "weighted equally" in reasons(unequal)
 
 
 def test_numbers_are_neither_smoothed_nor_mirrored_nor_weighed(data: Manifest) -> None:

@@ -148,7 +148,7 @@ def mounted(folder: Path, options: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("size=64k", r"has .* MB free, and this training keeps up to .* MB"),
+        ("size=64k", r"has .* MB free, and this training saves up to .* MB"),
         ("ro", r"can't be (made|written into) \(Read-only file system\)"),
     ],
 )

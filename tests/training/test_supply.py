@@ -1,4 +1,4 @@
-"""Loader workers that the system ends: training goes on with fewer, learns the same, and names what costs them all."""
+"""Loader workers that the system ends: training continues with fewer, learns the same, and names the cause."""
 
 import multiprocessing
 import os
@@ -56,7 +56,7 @@ def test_a_lost_worker_changes_nothing_of_what_is_learned(
     assert made_trainings.results(tmp_path / "run") == made_trainings.results(tmp_path / "undisturbed")
     said = [text for text in watcher.said if "a loader worker was lost at step" in text]
     assert len(said) == 2 and "continuing with 1 worker. Fewer --engine.workers" in said[0]
-    assert all("--resume goes on" in text and loaders_words(number) in text for text in said)
+    assert all("--resume continues" in text and loaders_words(number) in text for text in said)
 
 
 def loaders_words(number: signal.Signals) -> str:
@@ -84,7 +84,7 @@ def test_a_machine_without_memory_ends_the_training_with_its_state_saved(
     settings = made_trainings.config(engine={"workers": 1})
     watcher = Watcher({("epoch", 1): lambda: deadly(monkeypatch, {item.path for item in data.of("train")})})
     watcher.moments["epoch", 2] = kill_a_worker  # the one that began before
-    with pytest.raises(TrainingError, match=r"loader workers were lost, each over another video.*--resume goes on"):
+    with pytest.raises(TrainingError, match=r"loader workers were lost, each over another video.*--resume continues"):
         train(data, settings, tmp_path / "run", display=watcher)
     saved = RunFolder(tmp_path / "run").load()
     assert saved is not None and saved.state.done == len(watcher.losses) == 6

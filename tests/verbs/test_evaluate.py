@@ -145,7 +145,7 @@ def test_other_labels_than_those_of_the_weights_are_refused(tmp_path: Path) -> N
             evaluate(checkpoint, manifest, HERE)
         return str(caught.value)
 
-    assert "don't know (light)" in refused(tiny(("dark", "bright"), classes=2))
+    assert "do not have (light)" in refused(tiny(("dark", "bright"), classes=2))
     assert "another order" in refused(tiny(("light", "dark"), classes=2))
     assert "another order" in refused(tiny(("dark", "light", "none")))
     assert "2 labels for the 3 outputs" in refused(tiny())

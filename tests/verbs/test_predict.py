@@ -145,10 +145,10 @@ def test_each_task_has_its_own_scores(tmp_path: Path) -> None:
     assert labels.task == "multilabel"
 
 
-def test_spoiled_weights_are_reported_rather_than_answered_with(tmp_path: Path) -> None:
+def test_damaged_weights_are_an_error_and_not_a_prediction(tmp_path: Path) -> None:
     checkpoint = tiny()
     torch.nn.init.constant_(checkpoint.model.head.bias, float("nan"))
-    with pytest.raises(WeightsError, match="not finite; the weights are spoiled"):
+    with pytest.raises(WeightsError, match="not finite; the weights are damaged"):
         Predictor(checkpoint, device="cpu")(write_grey(tmp_path / "v.mp4", 100, 120))
 
 

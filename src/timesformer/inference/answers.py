@@ -1,7 +1,7 @@
-"""What a model computes of videos, a video at a time: the generator that everything which looks at videos goes through.
+"""The generator from views of videos to what a model computes of each video; every use of a model goes through it.
 
-Parts of bounded size come in, and each video's result goes out as soon as its last view was computed. So neither the
-length of a video nor the number of videos takes memory.
+Parts of bounded size come in, and a video's outputs go out as soon as its last view is computed. So memory grows
+neither with the length of a video nor with their number.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +33,7 @@ class Answer:
 def answers(parts: Iterable[Part], compute: Callable[[Tensor], Tensor]) -> Iterator[Answer]:
     """What ``compute`` makes of each video's views, (v, t, c, h, w) -> (v, ...), in the order in which videos end.
 
-    Of videos that have not ended, only what was computed is held, not their views.
+    Of a video that has not ended, the outputs are held, not its views.
     """
     computed: dict[int, list[Tensor]] = {}
     notes: dict[int, dict[str, None]] = {}

@@ -1,4 +1,4 @@
-"""What people have for a video: a path, the bytes of a file, an open file, or frames in memory in any common form."""
+"""The forms in which a video may be given: a path, the bytes of a file, an open file, or frames in memory."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def is_several(video: object) -> TypeGuard[Several]:
 
 
 def is_file(video: object) -> TypeGuard[Path | str]:
-    """Whether this names a file."""
+    """Whether this is the path of a file."""
     return isinstance(video, str | Path)
 
 
@@ -55,7 +55,7 @@ def as_file(video: bytes | IO[bytes]) -> Iterator[Path]:
         name = getattr(video, "name", None)
         shown = Path(name) if isinstance(name, str) else Path("the bytes given")
         if not path.stat().st_size:
-            raise VideoError(shown, "is empty, or was read to its end before: seek(0) goes back")
+            raise VideoError(shown, "is empty, or was already read to its end: call seek(0) first")
         try:
             yield path
         except VideoError as error:
@@ -70,10 +70,10 @@ def _copy(file: IO[bytes], out: IO[bytes]) -> None:
 
 
 def as_frames(video: object) -> Tensor:
-    """Frames in memory as uint8 ``(n, 3, h, w)``, of whatever form they have.
+    """Frames in memory as uint8 ``(n, 3, h, w)``, from any of their forms.
 
-    Raises ``TypeError`` for what is no video, and ``ValueError`` for frames that can't be told apart or are no RGB
-    pixels from 0 to 255.
+    Raises ``TypeError`` for anything but a video, and ``ValueError`` for frames of an ambiguous shape, or that are not
+    RGB pixels from 0 to 255.
     """
     if isinstance(video, list | tuple):
         frames = _stacked(video)
@@ -133,7 +133,7 @@ def _channels_second(frames: Tensor) -> Tensor:
     if last and second:
         raise ValueError(
             f"frames have the shape {shape}, which may be (n, h, w, 3) or (n, 3, h, w); frames 3 pixels high or wide "
-            "can't be told apart: resize them."
+            "are ambiguous: resize them."
         )
     if not (last or second):
         colours = {1: "grey", 4: "RGBA"}.get(min(shape[1], shape[3]), "")

@@ -1,4 +1,4 @@
-"""What a prediction says of one video, and as a line of JSON."""
+"""The prediction of one video, or why there is none, and both as a line of JSON."""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Prediction:
     """Probabilities of the classes, or of each label on its own; for regression the predicted numbers."""
     task: Task = "classes"
     notes: tuple[str, ...] = ()
-    """Trouble with the file that did not prevent a prediction."""
+    """Problems of the file that did not prevent a prediction, and what was chosen of it."""
 
     def top(self, k: int = 5) -> tuple[tuple[str, float], ...]:
         """The ``k`` highest scores with their labels, or all if there are fewer, highest first."""
@@ -38,7 +38,7 @@ class Failure:
 
 
 def to_json(result: Prediction | Failure, *, top: int | None = None) -> str:
-    """One line of JSON: the path with the ``top`` scores by label, all unless told otherwise, highest first.
+    """One line of JSON: the path with the ``top`` scores by label, all by default, highest first.
 
     Parts of names that aren't UTF-8 become the escapes that Python's json reads back. The numbers of a regression stay
     in their order, and all are given. A failure has ``error`` in place of ``scores``.

@@ -1,4 +1,4 @@
-"""What an evaluation found, in words and as files that no later evaluation takes the place of."""
+"""The results of an evaluation, in words and as files, which no later evaluation overwrites."""
 
 import csv
 import json
@@ -59,19 +59,19 @@ class Evaluation:
 
 
 def claimed(folder: Path, *, videos: Path | None = None) -> Path:
-    """The folder, made and found writable, before any work that its files are to keep.
+    """Make the folder, and check that it is writable, before the evaluation starts.
 
     Raises ConfigError where it holds the results of another evaluation, lies in the folder of the videos, or can't be
     written to.
     """
     if (folder / NAME).exists():
         raise ConfigError(
-            f"{folder} holds the results of an earlier evaluation, which would be lost; name another folder, or move "
-            "them away first."
+            f"{folder} holds the results of an earlier evaluation, which would be overwritten; name another "
+            "folder, or move them away first."
         )
     if videos is not None and videos.is_dir() and _among(folder.resolve(), videos.resolve()):
         raise ConfigError(
-            f"{folder} lies among the videos of {videos}, where results would be taken for data; "
+            f"{folder} lies among the videos of {videos}, where results would be read as data; "
             "name a folder elsewhere (--out)."
         )
     try:

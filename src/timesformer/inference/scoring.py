@@ -23,7 +23,7 @@ from timesformer.video.sampling import Placement
 from timesformer.weights.metadata import TargetStats
 
 NOTES = 8
-"""Notes on one video that are written out."""
+"""Largest number of notes on one video that are listed."""
 
 
 class InterruptedScoringError(RuntimeError):
@@ -43,7 +43,7 @@ class Scoring:
     crops: int = 3
     """Spatial crops per clip: 1 or 3."""
     placement: Placement = "middle"
-    """Where clips lie: spread over the video, where the released code puts them, or as many as cover all of it."""
+    """Temporal placement of clips: "middle" of equal parts, "official" as in the released code, "whole" covers all."""
     fusion: Fusion = "scores"
     """Average the views' scores, or their logits (ranks as the sum of logits in the released code)."""
     precision: Precision = None
@@ -68,7 +68,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of every video that could be read, in the order of the items, and what is to be said of the others."""
+    """The scores of every video that could be read, in the order of the items, and why others could not."""
 
     items: tuple[Item, ...]
     """The videos that were scored."""
@@ -77,11 +77,11 @@ class Scores:
     failed: tuple[tuple[str, str], ...]
     """Key and reason of each video that could not be read."""
     damaged: tuple[tuple[str, str], ...]
-    """Key and trouble of each video that was scored although part of it does not decode."""
+    """Key and problem of each video that was scored although part of it does not decode."""
     remarks: tuple[tuple[str, str], ...] = ()
     """Key and remark of each video of which only a part was chosen, such as one of several streams."""
     notes: tuple[str, ...] = ()
-    """What happened on the way: worker processes that the system ended."""
+    """Worker processes that the system ended."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ class Scores:
 
 @dataclass
 class _Found:
-    """What came of videos so far, by their number in the list of items."""
+    """The results so far, by the number of the video in the list of items."""
 
     rows: dict[int, NDArray[np.floating]] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class _Found:
     remarks: dict[int, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     trouble: tuple[str, str] | None = None
-    """Why this process did not come to the end: what the error says, and its name."""
+    """The error that ended this process early: its message and its name."""
 
 
 def score_videos(
@@ -116,13 +116,13 @@ def score_videos(
 
     Classes get the softmax of the logits, several labels the sigmoid; numbers are scaled back by ``target_stats``. Each
     is averaged over the views. A video is read and scored in portions, so that its length takes no memory. Where the
-    system ends a worker process, fewer go on with the videos that are left, and ``notes`` say so.
+    system ends a worker process, fewer workers score the remaining videos, and ``notes`` say so.
 
-    ``progress`` is told, in this process and whenever some of its videos are done, how many are; it must not talk to
-    other processes, which have other numbers of videos. Where ``torch.distributed`` is initialised, all processes must
-    call this with the same items and a whole model each, no shards: each scores its part of the videos, and all return
-    all scores. What ``progress`` raises ends the scoring in every process: by that error here, by
-    :class:`InterruptedScoringError` in the others, once they have scored their own part.
+    ``progress`` is called with the number of this process's videos that are done, whenever it grows; it must not
+    communicate with other processes, which have other numbers of videos. Where ``torch.distributed`` is initialised,
+    all processes must call this with the same items and a whole model each, no shards: each scores its part of the
+    videos, and all return all scores. An error that ``progress`` raises ends the scoring in every process: here by that
+    error, in the others by :class:`InterruptedScoringError`, once they have scored their own part.
     """
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     found = _Found()
@@ -157,7 +157,7 @@ def _score(
 
     def told(parts: Iterator[Part]) -> Iterator[Part]:
         for part in parts:
-            yield part  # and its videos are in ``found`` before the next one is read
+            yield part  # when the generator resumes, its videos are in ``found``
             progress(len(found.rows) + len(found.failed))
 
     compute = partial(forward, model, batch=scoring.batch, precision=scoring.precision)
@@ -207,6 +207,6 @@ def _gathered(items: Sequence[Item], everything: Sequence[_Found]) -> Scores:
 
 
 def _briefly(notes: Sequence[str]) -> str:
-    """The notes on a video in one text; one read in many portions may have hundreds."""
+    """The notes on a video in one text; a video read in many portions may have hundreds."""
     more = [f"and {len(notes) - NOTES} more notes"] if len(notes) > NOTES else []
     return "; ".join([*notes[:NOTES], *more])

@@ -1,10 +1,11 @@
 """Low-rank adapters (LoRA, Hu et al. 2021): fine-tuning that leaves the weights it starts from as they are.
 
-Beside the queries-keys-values and the output projection of every attention step learns a product of two thin matrices,
-made and merged by the library peft. A step of width d so has 6 rank d numbers to learn. The extra linear behind a step
-gets no adapter: it follows the output projection directly, whose adapter already reaches what one there would. What
-the weights lack learns in full: the head always, and where an image model starts, the extra linears, whose zeros would
-let nothing of their step through, and the time embedding.
+In every attention step, the query-key-value and the output projection each get an adapter: a product of two thin
+matrices, which the library peft adds and merges. A step of width d thus has 6 * rank * d numbers to train. The
+zero-initialised projection after a step gets none: it directly follows the output projection, whose adapter has the
+same effect. Parameters that the weights to start from do not have are trained in full: always the head, and with an
+image model also the time embedding and the zero-initialised projections, which would otherwise stay zero and block
+their step.
 """
 
 from collections.abc import Collection
@@ -14,7 +15,7 @@ from torch import nn
 from timesformer.config.checks import ConfigError
 
 TARGETS = ["qkv", "proj"]
-"""Linears that get an adapter, by the last part of their names."""
+"""Projections that get an adapter, by the last part of their names."""
 
 
 def check(rank: int) -> None:
@@ -28,25 +29,25 @@ def check(rank: int) -> None:
             ) from error
 
 
-def add(model: nn.Module, rank: int, lacking: Collection[str] = ()) -> None:
+def add(model: nn.Module, rank: int, missing: Collection[str] = ()) -> None:
     """Put adapters of a rank into a model, in place; rank 0 changes nothing.
 
-    They answer zero at first, and nothing else learns but the head and the tensors that the weights were ``lacking``.
-    The adapters' scale is 1 at every rank, so that a learning rate serves all of them.
+    Adapters start with an output of zero. Besides them, only the head and the parameters that were ``missing`` from the
+    weights are trained. Their scale is 1 at every rank, so that the same learning rate suits all ranks.
     """
     if not rank:
         return
     check(rank)
     from peft import LoraConfig, LoraModel
 
-    whole = [value for name, value in model.named_parameters() if name.startswith("head.") or name in lacking]
+    whole = [value for name, value in model.named_parameters() if name.startswith("head.") or name in missing]
     LoraModel(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS), "default")
     for value in whole:
         value.requires_grad_()
 
 
 def merge(model: nn.Module) -> None:
-    """Add what adapters learned to the weights beside them and remove them, in place: a model like any other."""
+    """Add the adapters to the weights that they adapt and remove them, in place, which leaves a plain model."""
     for name, layer in list(model.named_modules()):
         if hasattr(layer, "get_base_layer"):
             layer.merge()
@@ -54,7 +55,7 @@ def merge(model: nn.Module) -> None:
 
 
 def summary(model: nn.Module) -> str:
-    """How much of a model learns, in words."""
+    """How many of a model's parameters are trained, in words."""
     sizes = [(value.numel(), value.requires_grad) for value in model.parameters()]
     learning, whole = sum(size for size, learns in sizes if learns), sum(size for size, _ in sizes)
     return f"{learning:,} of {whole:,} parameters learn ({learning / whole:.2%})"

@@ -1,4 +1,4 @@
-"""Which numbers a training computes with, and on which device."""
+"""Device and precision of a training."""
 
 from typing import Literal
 
@@ -35,13 +35,13 @@ def fastest_on_gpu(engine: EngineConfig) -> Literal["fp32", "bf16", "fp16"]:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which the model computes in this precision; "auto", where nobody settled it, is float32."""
+    """The autocast context of a precision; "auto" that was not decided is float32."""
     half = None if precision == "auto" else autocast_type(precision)
     return torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None)
 
 
 def scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
-    """What keeps float16 gradients from vanishing by scaling the loss; does nothing in other precisions."""
+    """A gradient scaler, which keeps float16 gradients from underflow; it does nothing in other precisions."""
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
 
@@ -52,7 +52,7 @@ def check(config: TrainConfig, *, processes: int) -> None:
         return
     if engine.optimizer_in_backward:
         raise ConfigError(
-            "precision fp16 looks at all gradients before a step, and optimizer_in_backward keeps none; "
+            "precision fp16 needs all gradients before a step, and optimizer_in_backward keeps none; "
             "leave one of them out, or use --engine.precision bf16."
         )
     if processes > 1 and engine.parallel == "fsdp":

@@ -38,7 +38,7 @@ def train(
     """Train a model on the table's training videos, validate it each epoch, and leave a run folder.
 
     The folder gets config.toml, metrics.jsonl, curves.png, best.safetensors, final.safetensors and last.pt, the state
-    that ``resume`` goes on from: a resumed run ends with the same weights as one that was never stopped. Ctrl-C or
+    that ``resume`` continues from: a resumed run ends with the same weights as one that was never stopped. Ctrl-C or
     SIGTERM saves the state and ends the training early. ``on_epoch`` is called in the first process with the metrics
     of each epoch, once everything of it is saved; what it raises ends the training. "auto" settings must have been
     settled (:mod:`timesformer.training.choose.settings`).
@@ -75,7 +75,7 @@ def train(
                 with closing(Supply(clips, config, world, start=state.done, warn=display.warn)) as supply:
                     _run(current, state, supply, caught, board, on_epoch)
                 saving.keep(current, epoch.snapshot(current, state), run.final)
-            except DataError:  # once the videos are mended, the training goes on from here
+            except DataError:  # once the videos are repaired, the training can continue from here
                 saving.name_broken(current, state)
                 saving.save(current, replace(state, found={}, damaged={}))
                 raise
@@ -100,7 +100,7 @@ def _run(
     board: tensorboard.Board,
     on_epoch: OnEpoch | None,
 ) -> None:
-    """All that is left to do, from the start or from where the state says; raises Stopped between two steps."""
+    """Make all remaining steps and end all remaining epochs; raises Stopped between two steps."""
     config, optim, world = current.config, current.config.optim, current.world
     plan = supply.plan
     per_epoch, steps = len(plan), len(plan) * optim.epochs
@@ -128,13 +128,13 @@ def _run(
             mean = loss / max(len(batch.clips), 1)
             current.display.step(done=state.done, loss=mean, lr=lr, clips_per_second=speed)
             board.step(state.done - 1, loss=mean, lr=lr, clips_per_second=speed)
-        stop, due, astray, spoiled = world.agree(
+        stop, due, diverged, spoiled = world.agree(
             bool(caught) and len(state.rows) < optim.epochs,
             time.monotonic() - saved > 60 * config.engine.save_minutes,
             not math.isfinite(state.loss),
             len(state.found) > config.engine.broken_share * len(supply.clips.items),
         )
-        if astray:
+        if diverged:
             raise not_a_number(f"the loss of step {state.done}")
         if spoiled:
             saving.share_found(current, state)
@@ -149,7 +149,7 @@ def _run(
 
 
 def _count(state: State, batch: Batch, loss: float) -> None:
-    """Add a step to what the state says about its epoch."""
+    """Add a step to the state."""
     state.done += 1
     state.loss += loss
     state.clips += len(batch.clips)

@@ -36,7 +36,7 @@ def opened(
         run.make()
         try:
             guarded = run.take()
-            run.check(config, resume=resume)  # a training that was under way before may have left a run
+            run.check(config, resume=resume)  # another training may have written a run meanwhile
             added = run.added(config)
             run.open(config, data=data)
         except BaseException:
@@ -56,9 +56,9 @@ def opened(
 
 
 def check_room(session: Session) -> None:
-    """Raise ConfigError, in all processes, where the disk has no room for what the training keeps.
+    """Raise ConfigError, in all processes, if the disk has too little space for what the training saves.
 
-    That are two states, as a new one is whole before the old one goes, and the best and the last checkpoint.
+    These are two states, as a new one is complete before the old one is removed, and the best and the last checkpoint.
     """
     weights = sum(value.numel() * value.element_size() for value in session.model.parameters())
     learning = sum(value.numel() * value.element_size() for value in session.model.parameters() if value.requires_grad)
@@ -72,7 +72,7 @@ def check_room(session: Session) -> None:
         free = _free(run.path)
         if free is not None and free + run.size() < needed:
             raise ConfigError(
-                f"the disk of {run.path} has {_size(free)} free, and this training keeps up to {_size(needed)} (two "
+                f"the disk of {run.path} has {_size(free)} free, and this training saves up to {_size(needed)} (two "
                 "states, the best and the last checkpoint); free space, or choose another folder (--out)."
             )
 
@@ -95,7 +95,7 @@ def _size(count: int) -> str:
 def training_clips(
     manifest: Manifest, config: TrainConfig, *, world: World, run: RunFolder, display: Display, caught: list[int]
 ) -> TrainingClips:
-    """The training clips, decoded into memory where the config says so."""
+    """The training clips, which are decoded into memory if the config says so; raises Stopped after a signal."""
     items = manifest.of("train")
     if config.engine.cache != "on":
         return TrainingClips(manifest, items, config)

@@ -23,10 +23,10 @@ def freeze(model: nn.Module, part: str, *, blocks: int = 0) -> None:
 
 
 def build(model: nn.Module, optim: OptimConfig, *, depth: int) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum, over the parameters that learn.
+    """AdamW, or SGD with Nesterov momentum, over the parameters that are not frozen.
 
-    Norms, biases and embeddings are not decayed unless ``decay_all``. With layer decay, block i of ``depth`` learns at
-    decay ** (depth - i) times the rate of the head, the embeddings one step slower than the first block.
+    Norms, biases and embeddings have no weight decay unless ``decay_all``. With layer decay, block i of ``depth`` has
+    layer_decay ** (depth - i) times the learning rate of the head, and the embedding one factor less than block 0.
     """
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, value in model.named_parameters():
@@ -35,7 +35,7 @@ def build(model: nn.Module, optim: OptimConfig, *, depth: int) -> torch.optim.Op
             decay = 0.0 if small and not optim.decay_all else optim.weight_decay
             groups.setdefault((decay, optim.layer_decay ** _distance(name, depth)), []).append(value)
     if not groups:
-        raise ConfigError("every parameter is frozen; leave the head free to learn.")
+        raise ConfigError("every parameter is frozen; leave the head trainable.")
     parts = [{"params": values, "weight_decay": decay, "scale": scale} for (decay, scale), values in groups.items()]
     if optim.optimizer == "sgd":
         return torch.optim.SGD(parts, lr=optim.lr, momentum=optim.momentum, nesterov=optim.momentum > 0)
@@ -63,7 +63,7 @@ def check_in_backward(config: TrainConfig, *, copies: bool) -> None:
 def in_backward(optimizer: torch.optim.Optimizer) -> None:
     """Have the backward pass update each parameter once its gradient is complete, and drop the gradient.
 
-    Results are those of a step at the end, but there is never more than one gradient. Nothing may look at all gradients
+    The results are those of a step at the end, but there is never more than one gradient. Nothing may use all gradients
     together (clipping), add to them (accumulation) or change them later (DDP).
     """
 

@@ -1,4 +1,4 @@
-"""What came of a training, and what a caller may do after each of its epochs."""
+"""The result of a training, and the type of a function that is called after each epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from timesformer.weights import loading
 from timesformer.weights.checkpoint import Checkpoint
 
 OnEpoch = Callable[[dict[str, float]], object]
-"""What a caller wants to do after each epoch, given its metrics; the answer is left alone."""
+"""Called after each epoch with its measures; what it returns is ignored."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a training."""
+    """The result of a training."""
 
     run: RunFolder
     rows: tuple[dict[str, float], ...]

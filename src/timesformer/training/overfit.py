@@ -1,4 +1,4 @@
-"""The self-check before a training: a handful of clips must be learned by heart, or something is wrong."""
+"""The check before a training: the model must be able to overfit a few clips, or something is wrong."""
 
 import math
 from collections.abc import Sequence
@@ -24,18 +24,18 @@ from timesformer.weights import loading
 from timesformer.weights.fit.outputs import Outputs
 
 STEPS = 600
-"""Steps after which the clips should have been learned long ago."""
+"""Steps after which the check gives up."""
 EVERY, ENOUGH = 10, 3
-"""Steps between two looks, and looks in a row at which all clips must be right."""
+"""Steps between two tests, and tests in a row in which all clips must be right."""
 WARMUP = 20
 """Steps of linear warm-up."""
 ALIKE = 0.05
-"""Difference of normalised pixels, about three grey levels, up to which everything looks the same."""
+"""Difference of normalised pixels, about three grey levels, up to which clips count as the same."""
 
 
 @dataclass(frozen=True)
 class Overfit:
-    """What came of learning a few clips by heart."""
+    """The result of overfitting a few clips."""
 
     reached: float
     """Share of the clips that the model answers rightly at the end, seen as in evaluation."""
@@ -46,12 +46,12 @@ class Overfit:
 
 
 def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display: Display | None = None) -> Overfit:
-    """Train on ``clips`` training clips alone, spread over the classes, until the model knows all of them.
+    """Train on ``clips`` training clips alone, taken from all classes in turn, until all predictions are right.
 
-    Clips are seen as in evaluation, and nothing holds the model back: no augmentation, stochastic depth, smoothing or
-    decay. Learning rate, optimiser and model are the config's. Several labels are right where all are, numbers where
-    they are within a tenth of their spread. Raises ConfigError for an impossible number of clips, WeightsError for
-    initial weights that don't fit, and DataError where no clip can be read.
+    Clips are seen as in evaluation, without any regularisation: no augmentation, stochastic depth, label smoothing or
+    weight decay. Learning rate, optimiser and model are the config's. Several labels are right if all of them are,
+    numbers if they are within a tenth of their range. Raises ConfigError for an impossible number of clips,
+    WeightsError for initial weights that don't fit, and DataError if no clip can be read.
     """
     if clips < 1:
         raise ConfigError(f"clips is {clips}; it must be at least 1.")
@@ -61,7 +61,7 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
     targets = table.dense(table.targets(manifest, items), config.model.classes, target_stats)
     findings += _suspicious(items, inputs)
     with display:
-        display.begin("learning by heart", STEPS)
+        display.begin("overfitting", STEPS)
         check = _Check(config, inputs, targets, display, Outputs(manifest.labels, manifest.task, target_stats))
         check.run()
     right = check.right()
@@ -70,7 +70,7 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
 
 
 class _Check:
-    """A model, the clips that it is to learn, and how far it has come."""
+    """A model, the clips that it overfits, and the steps made so far."""
 
     def __init__(
         self, config: TrainConfig, inputs: Tensor, targets: Tensor, display: Display, outputs: Outputs
@@ -96,7 +96,7 @@ class _Check:
         self.optimizer = optimiser.build(self.model, self.optim, depth=plain.depth)
 
     def run(self) -> None:
-        """Steps until all clips were right a few looks in a row, the loss went astray, or it is hopeless."""
+        """Train until all clips are right in several tests in a row, the loss diverges, or the steps are used up."""
         known = 0
         while self.steps < STEPS and known < ENOUGH and all(map(math.isfinite, self.losses[-1:])):
             self._step()
@@ -129,7 +129,7 @@ class _Check:
 
     @torch.no_grad()
     def right(self) -> Tensor:
-        """Whether each clip is answered rightly (b,)."""
+        """Whether the prediction of each clip is right, (b,)."""
         self.model.eval()
         size = max(self.optim.batch // self.optim.accumulate, 1)
         logits = torch.cat([self._logits(clips) for clips in self.inputs.split(size)])
@@ -137,11 +137,11 @@ class _Check:
 
 
 def _read(manifest: Manifest, config: TrainConfig, count: int) -> tuple[list[Item], Tensor, tuple[str, ...]]:
-    """Clips of items spread over the classes (b, t, c, h, w), and what is to be said of those that can't be read."""
+    """Clips of items from all classes in turn (b, t, c, h, w), and sentences about those that can't be read."""
     items: list[Item] = []
     clips: list[Tensor] = []
     broken, damaged = [], []
-    for item in _spread(manifest.of("train")):
+    for item in _by_turns(manifest.of("train")):
         if len(items) == count:
             break
         try:
@@ -154,14 +154,14 @@ def _read(manifest: Manifest, config: TrainConfig, count: int) -> tuple[list[Ite
             broken.append(f"{item.key} ({error.reason})")
     if not items:
         raise DataError(f"none of the {len(broken)} training videos can be read: {some(broken)}; check the files.")
-    said = [f"{len(broken)} videos are broken and were passed over: {some(broken)}."] if broken else []
-    said += [f"{len(damaged)} of the clips do not decode as a whole: {some(damaged)}."] if damaged else []
+    said = [f"{len(broken)} videos are broken and were skipped: {some(broken)}."] if broken else []
+    said += [f"{len(damaged)} of the clips do not decode completely: {some(damaged)}."] if damaged else []
     if len(items) < count:
         said.append(f"there are only {len(items)} training clips.")
     return items, torch.cat(clips), tuple(said)
 
 
-def _spread(items: Sequence[Item]) -> list[Item]:
+def _by_turns(items: Sequence[Item]) -> list[Item]:
     """The items in another order: one of each class, then the next of each, ..."""
     rounds: dict[object, int] = {}
     places = []
@@ -191,24 +191,24 @@ def _suspicious(items: Sequence[Item], clips: Tensor) -> tuple[str, ...]:
 
 
 def _verdict(check: _Check, right: Tensor, items: Sequence[Item]) -> str:
-    """How it went, and what to change if it went badly."""
+    """The result in words, and what to change if clips are still wrong."""
     number, last = len(items), check.losses[-1]
     if not math.isfinite(last):
-        return f"the loss is no number after {check.steps} steps: try a tenth of --optim.lr, or --optim.clip-grad 1."
+        return f"the loss is not a number after {check.steps} steps: try a tenth of --optim.lr, or --optim.clip-grad 1."
     if bool(right.all()):
-        return f"all {number} clips were learned by heart in {check.steps} steps: data, model and loss work together."
+        return f"all {number} clips were memorised in {check.steps} steps: data, model and loss work."
     wrong = [item.key for item, fine in zip(items, right.tolist(), strict=True) if not fine]
-    how = f"only {number - len(wrong)} of {number} clips were learned in {check.steps} steps (loss {last:.3f})"
+    how = f"only {number - len(wrong)} of {number} clips were memorised in {check.steps} steps (loss {last:.3f})"
     shares = check.targets.mean(dim=0)
     chance = float(-(shares * shares.clamp(min=1e-9).log()).sum())
     if check.config.freeze == "backbone":
-        return f"{how} by the head alone: try --freeze none. Wrong at last: {some(wrong)}."
+        return f"{how} by the head alone: try --freeze none. Still wrong: {some(wrong)}."
     if FACTS[check.config.task].exclusive and last > 0.9 * chance:
         return (
             f"{how}: the loss never left chance level ({chance:.3f}). Try another --optim.lr (a third, or three "
             "times), --model.weight-init scratch without --init, or a smaller --model.patch."
         )
     return (
-        f"{how}, and others are still wrong: {some(wrong)}. Look whether their labels are right; else try a higher "
+        f"{how}, and these are still wrong: {some(wrong)}. Check their labels; if they are right, try a higher "
         "--optim.lr, a larger --model.width, or a smaller --model.patch."
     )

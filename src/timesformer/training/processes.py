@@ -1,4 +1,4 @@
-"""One process or many: who this one is, how the model is shared, and how its whole state is collected."""
+"""Training with one process or several: their ranks, how they share a model, and how its whole state is collected."""
 
 import os
 import pickle
@@ -36,7 +36,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and talks."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def agree(self, *flags: bool) -> tuple[bool, ...]:
@@ -64,7 +64,7 @@ class World:
         return values
 
     def let_first(self, act: Callable[[], T]) -> T:
-        """Let the first process do what only one may, and return in all what came of it; what it raises, all raise."""
+        """Call ``act`` in the first process only; all processes return its result, or raise its error."""
         done: T | None = None
         error: Exception | None = None
         if self.first:

@@ -1,4 +1,4 @@
-"""What a training writes as it goes: checkpoints, the state to go on from, measures, and which videos were broken."""
+"""What a training writes while it runs: checkpoints, the state to resume from, measures, and lists of broken videos."""
 
 import shutil
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ def guard(session: Session) -> None:
     def check() -> None:
         if not session.run.lock.holds():
             raise SaveError(
-                f"{session.run.path} was removed or replaced while the training ran: what it held is lost, and nothing "
-                "more can be kept. Start the training again, in a folder that stays (--out)."
+                f"{session.run.path} was removed or replaced while the training ran: its contents are lost, and "
+                "nothing more can be saved. Start the training again, in a folder that stays (--out)."
             )
 
     session.world.let_first(check)
 
 
 def keep(session: Session, model: TimeSformer, path: Path) -> None:
-    """Write a model with everything needed to use it; raises WeightsError where it can't, the previous file stays."""
+    """Write a checkpoint of the model; raises WeightsError if it can't, and the previous file stays."""
     config = session.config
     about = f"trained by timesformer on {session.manifest.source.name}"
     if session.manifest.fold:
@@ -50,7 +50,7 @@ def keep(session: Session, model: TimeSformer, path: Path) -> None:
 
 
 def keep_best(session: Session, model: TimeSformer) -> bool:
-    """Write the best model so far; a full disk keeps the one before and is said, not fatal."""
+    """Write the best model so far, and return whether that worked; a full disk is a warning, and the old file stays."""
     try:
         keep(session, model, session.run.best)
     except WeightsError as error:
@@ -67,10 +67,10 @@ def share_found(session: Session, state: State) -> None:
 
 
 def save(session: Session, state: State) -> None:
-    """Write the state to go on from; a full disk keeps the previous one and is said.
+    """Write the state to resume from; a full disk is a warning, and the previous state stays.
 
     Raises :class:`SaveError`, in all processes, where it failed :data:`MOST` times in a row, or where the run's folder
-    is gone: a training of which nothing is kept must not go on.
+    is gone: a training that saves nothing must not continue.
     """
     guard(session)
     share_found(session, state)
@@ -92,13 +92,13 @@ def save(session: Session, state: State) -> None:
         last = "none was ever kept" if kept.done is None else f"the one after step {kept.done} is kept"
         raise SaveError(
             f"the state could not be saved {kept.failures} times in a row, and {last}: {problem} Free space or "
-            "mend the folder; then --resume goes on."
+            "repair the folder; then --resume continues the run."
         )
     session.display.warn(problem)
 
 
 def _write(session: Session, state: State) -> str:
-    """Write the state from the first process; what went wrong, or nothing."""
+    """Write the state from the first process; returns what went wrong, or an empty text."""
     weights, optimizer = processes.whole_state(session.model, session.optimizer)
     if session.world.first:
         state.average = [value.cpu() for value in state.average]
@@ -110,12 +110,12 @@ def _write(session: Session, state: State) -> str:
 
 
 def _write_parts(session: Session, state: State) -> str:
-    """Write the state with every process writing its part; it counts once the first has written that all did."""
+    """Write the state, a part from every process; it is valid once the first has written the file that names them."""
     world, run = session.world, session.run
     folder = world.let_first(run.free_parts)
     if world.first:
         shutil.rmtree(folder, ignore_errors=True)
-    world.agree(False)  # nobody writes before
+    world.agree(False)  # no process writes before this
     problem = ""
     try:
         sharded.write(folder, session.model, session.optimizer, state.average)
@@ -123,12 +123,12 @@ def _write_parts(session: Session, state: State) -> str:
             run.save(Saved(replace(state, average=[]), {}, {}, folder))
     except SaveError as error:
         problem = str(error)
-    world.agree(False)  # nobody goes on before the old parts are gone
+    world.agree(False)  # no process continues before the old parts are removed
     return problem
 
 
 def name_broken(session: Session, state: State) -> None:
-    """Write which videos are broken, where an epoch didn't come to its end."""
+    """Write the list of broken videos of an epoch that did not end."""
     if session.world.first:
         try:
             session.run.write_broken(state.found, state.damaged)
@@ -137,7 +137,7 @@ def name_broken(session: Session, state: State) -> None:
 
 
 def report(session: Session, state: State) -> None:
-    """Write and show how the last epoch went; a full disk keeps the previous files and is said, not fatal."""
+    """Write and show the measures of the last epoch; a full disk is a warning, and the previous files stay."""
     if session.world.first:
         try:
             session.run.write(state, last=len(state.rows) == session.config.optim.epochs)
@@ -163,7 +163,7 @@ def check_broken(found: dict[str, str], items: Sequence[Item], config: TrainConf
     if len(broken) > share * len(items):
         raise DataError(
             f"{len(broken)} of {len(items)} {items[0].split} videos are broken, more than the allowed share of "
-            f"{share:g}: {some(broken)}; mend or remove them, or raise --engine.broken-share."
+            f"{share:g}: {some(broken)}; repair or remove them, or raise --engine.broken-share."
         )
     if len(broken) == len(items):
-        raise DataError(f"all {len(items)} {items[0].split} videos are broken: {some(broken)}; mend them.")
+        raise DataError(f"all {len(items)} {items[0].split} videos are broken: {some(broken)}; repair them.")

@@ -27,7 +27,7 @@ from timesformer.weights.runs import learned
 
 
 class TrainingError(TimesformerError, RuntimeError):
-    """A training that can't go on: the message says what happened and what to change."""
+    """A training that can't continue: the message says what happened and what to change."""
 
 
 def not_a_number(what: str) -> TrainingError:
@@ -56,10 +56,10 @@ class Session:
     """Scales the loss of a float16 training; does nothing in other precisions."""
     weights: Tensor | None
     """Loss weight of each class."""
-    lacking: Sequence[str]
-    """Tensors that the weights to start from did not have."""
+    missing: Sequence[str]
+    """Parameters that the weights to start from did not have."""
     target_stats: TargetStats
-    """Mean and spread of each number of a regression."""
+    """Mean and standard deviation of each number of a regression."""
     kept: Kept
     """What of the state is on the disk."""
 
@@ -70,7 +70,7 @@ def begin(
     """Build the training of these settings, and its state: new, or with ``resume`` as it was saved, if it was.
 
     Raises ConfigError for a damaged saved state, DataError where the data set has changed since, WeightsError for
-    weights to start from; to go on from a saved state, these are no longer needed.
+    weights to start from, which a saved state no longer needs.
     """
     torch.manual_seed(config.engine.seed)
     torch.set_float32_matmul_precision(config.engine.matmul)
@@ -88,9 +88,9 @@ def _build(
     given = bool(config.init) and not saved
     started = loading.start(config.init, config.model, outputs=outputs, key=config.key) if given else None
     model = started.model if started else TimeSformer(config.model)
-    lacking: Sequence[str] = saved.state.lacking if saved else ()
+    missing: Sequence[str] = saved.state.lacking if saved else ()
     if started and started.report:
-        lacking = started.report.missing
+        missing = started.report.missing
         for text in started.report.brief():
             display.say(f"- {config.init}: {text}")
     if started:
@@ -98,7 +98,7 @@ def _build(
     model.checkpointing = config.engine.checkpointing
     optimiser.freeze(model, config.freeze, blocks=config.frozen_blocks)
     if config.lora:
-        adapters.add(model, config.lora, lacking)
+        adapters.add(model, config.lora, missing)
         display.say(f"LoRA of rank {config.lora}: {adapters.summary(model)}")
     model.to(world.device).train()
     shared = processes.share(model, world, config.engine)
@@ -118,7 +118,7 @@ def _build(
         optimizer=optimizer,
         scaler=arithmetic.scaler(world.device, config.engine.precision),
         weights=table.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
-        lacking=lacking,
+        missing=missing,
         target_stats=target_stats,
         kept=Kept(saved.state.done if saved else None),
     )
@@ -166,6 +166,6 @@ def _fresh(session: Session) -> State:
     averaged = session.config.optim.ema > 0
     return State(
         average=[value.detach().clone() for value in session.model.parameters()] if averaged else [],
-        lacking=list(session.lacking),
+        lacking=list(session.missing),
         data=fingerprint(session.manifest, session.manifest.of("train")),
     )

@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: the first is noted, so that the state can be saved, a second Ctrl-C obeyed."""
+"""Signals that ask a training to stop: after the first the state is saved, a second Ctrl-C stops it at once."""
 
 import os
 import signal

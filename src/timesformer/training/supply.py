@@ -1,7 +1,7 @@
 """Batches for the steps of a training, decoded ahead by workers that the system may end at any time.
 
-A batch is a function of the seed and its step alone, so that a supply whose worker was lost starts again with fewer at
-the step at hand, and the training learns what it would have learned.
+A batch depends on the seed and its step alone. So a supply that loses a worker starts again with fewer at the current
+step, and the result of the training is the same.
 """
 
 import itertools
@@ -19,14 +19,14 @@ from timesformer.video.reader import is_out_of_memory
 
 REMEDY = (
     "Fewer --engine.workers, --engine.cache off and smaller videos (timesformer prepare DATA OUT) take less memory; "
-    "if the training ends, --resume goes on from the saved state"
+    "if the training ends, --resume continues it from the saved state"
 )
 TWICE = 2
 """Times that the only worker may be lost over a batch before its videos are decoded one by one."""
 
 
 class SupplyError(TrainingError):
-    """Workers are lost over whatever they decode."""
+    """Workers are lost whatever they decode."""
 
 
 class Supply:
@@ -41,11 +41,11 @@ class Supply:
         self.workers = config.engine.workers
         self._step = start
         self._times = 0
-        """How often the only worker was lost over the batch at hand."""
+        """How often the only worker was lost over the current batch."""
         self._stream = self._from(start)
 
     def __next__(self) -> Batch:
-        """The next step's batch; raises :class:`SupplyError` where workers are lost over whatever they decode."""
+        """The next step's batch; raises :class:`SupplyError` where workers are lost whatever they decode."""
         while True:
             try:
                 batch = next(self._stream)
@@ -95,7 +95,7 @@ class Supply:
         )
 
     def _lost(self, ended: int) -> bool:
-        """Go on with fewer workers; whether the only one was lost over the same batch again."""
+        """Continue with fewer workers; returns whether the only one was lost over the same batch again."""
         self._times += self.workers == 1
         again = self._times >= TWICE
         if self.workers > 1:
@@ -108,7 +108,7 @@ class Supply:
         return again
 
     def _one_by_one(self, places: Sequence[Place]) -> Batch:
-        """A batch of which each clip is decoded by a worker of its own: one that is lost again names its video."""
+        """A batch whose clips are each decoded by a new worker, so that a lost worker identifies its video."""
         parts, gone = [], 0
         for place in places:
             stream = dataset.batches(self.clips, [[place]], workers=1)

@@ -1,4 +1,4 @@
-"""Evaluation: weights and videos in, the numbers that follow from the scores out, and onto disk."""
+"""Evaluation: measure weights on the videos of a data set, and write the results."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -52,10 +52,10 @@ def evaluate(
     ``weights`` are a checkpoint, or what :func:`timesformer.load` takes: a file of any kind, a run's folder, a
     published name. ``data`` is a folder or list of videos, or a Manifest read with the checkpoint's labels. The model
     is moved to ``device``, by default a GPU where there is one. With ``out``, a folder without earlier results, they
-    are written there at the end. ``progress`` is told how many videos are done.
+    are written there at the end. ``progress`` is called with the number of videos that are done.
 
     ``settings`` are those of :class:`Scoring` by name (``clips=2``, ``crops=1``, ``precision="bf16"``, ``batch=32``,
-    ``workers=4``; unless told otherwise a video is seen as in the paper, in one clip of three crops), for a list of
+    ``workers=4``; by default a video is seen as in the paper, in one clip of three crops), for a list of
     videos ``videos`` (their folder), ``fold`` and ``missing`` ("raise" or "drop"), and for weights ``labels`` (a file
     with the class names), ``heads`` and ``key``, as :func:`timesformer.load` takes them.
 
@@ -83,7 +83,7 @@ def evaluate(
         progress=progress,
     )
     if not bool(scores.scores.isfinite().all()):
-        raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
+        raise WeightsError("the scores are not finite; the weights are damaged: get or train them again.")
     found = Evaluation(
         numbers=measure(scores, table),
         scores=scores,
@@ -131,7 +131,7 @@ def _check(checkpoint: Checkpoint, manifest: Manifest) -> None:
         )
     if checkpoint.labels and checkpoint.labels != manifest.labels:
         strange = [name for name in manifest.labels if name not in checkpoint.labels]
-        what = f"labels that the weights don't know ({some(strange)})" if strange else "other labels, or another order"
+        what = f"labels that the weights do not have ({some(strange)})" if strange else "other labels, or another order"
         raise DataError(f"{manifest.source} has {what}; read it with labels=checkpoint.labels.")
     if len(manifest.labels) != checkpoint.model.config.classes:
         raise DataError(

@@ -44,7 +44,7 @@ class Predictor:
     ) -> None:
         """Load weights of any known kind, or a run's best, or take a checkpoint, whose model is moved to ``device``.
 
-        The device is a GPU where there is one, unless told otherwise ("cpu", "cuda:1", "mps", "gpu"); ``precision`` is
+        The device is a GPU where there is one, unless named ("cpu", "cuda:1", "mps", "gpu"); ``precision`` is
         "fp32", "bf16" or "fp16". A video is seen in ``clips`` temporal clips of 1 or 3 ``crops`` each, placed as in
         :class:`timesformer.inference.scoring.Scoring`, and its scores are averaged over them.
         """
@@ -78,7 +78,7 @@ class Predictor:
         are one clip, of exactly the frames that the model is for.
 
         Raises :class:`timesformer.video.reader.VideoError` for a file that can't be read (:func:`predict_files` goes
-        on), ``ValueError`` and ``TypeError`` for frames that can't be understood.
+        on), ``ValueError`` and ``TypeError`` for frames of another form.
         """
         videos = list(video) if is_several(video) else [video]
         found = [
@@ -95,7 +95,7 @@ class Predictor:
         end: float | None = None,
         fps: float | None = None,
     ) -> Tensor:
-        """What the model knows of a video before its head, float32 ``(width,)``, or ``(n, width)`` of a list of n.
+        """Features of a video, which are what the head gets: float32 ``(width,)``, or ``(n, width)`` for a list of n.
 
         The mean over the video's views. Everything else as in calling the predictor.
         """
@@ -142,7 +142,7 @@ class Predictor:
         task = self.checkpoint.task
         scores = fuse(logits[None], task, self.scoring.fusion, self.checkpoint.target_stats)[0]
         if not bool(scores.isfinite().all()):
-            raise WeightsError("the scores are not finite; the weights are spoiled, get or train them again.")
+            raise WeightsError("the scores are not finite; the weights are damaged: get or train them again.")
         return Prediction(path, self.labels, tuple(scores.tolist()), task, notes)
 
 

@@ -35,7 +35,7 @@ def train(
 
     ``data`` is a folder with a folder per class, a list of videos, or a Manifest. ``out`` is the run's folder.
     ``recipe`` and ``config`` (a TrainConfig, or a file such as a run's config.toml) name settings to start from;
-    without them, settings are chosen from what the data shows. ``resume`` goes on with the run in ``out``. ``quiet``
+    without them, settings are chosen from what the data shows. ``resume`` continues the run in ``out``. ``quiet``
     prints nothing. ``on_epoch`` is called with the metrics of each epoch, a dict such as {"epoch": 1.0, "train_loss":
     0.7, "val_top1": 0.5, ...}, once its state is saved; what it raises ends the training.
 

@@ -1,4 +1,4 @@
-"""How this machine is used best: precision, loader processes and whether frames are kept in memory."""
+"""Settings of the engine that suit this machine: precision, loader processes, and whether frames are kept in memory."""
 
 import math
 import os

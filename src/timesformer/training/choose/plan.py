@@ -53,7 +53,7 @@ def base(*, out: Path, recipe: str = "", config: TrainConfig | Path | None = Non
     """The settings to start from: those of the run to resume, of a recipe, or of a file; raises ConfigError."""
     if resume:
         if recipe or config:
-            raise ConfigError("--resume goes on with the run's own settings; leave --recipe and --config out.")
+            raise ConfigError("--resume continues with the run's own settings; leave --recipe and --config out.")
         file = out / "config.toml"
         if not file.exists():
             raise ConfigError(f"{out} holds no training to resume; name its folder with --out.")

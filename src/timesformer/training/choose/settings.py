@@ -21,9 +21,9 @@ from timesformer.weights.formats.source import Source
 SHORT = 10.0
 """Median duration in seconds up to which a video is taken as one action, seen whole."""
 STEPS_PER_CLIP = 3
-"""Steps of a training from nothing for each clip, within the bounds below: what gesture clips took to be learned."""
+"""Steps for each clip when learning from scratch, within the bounds below; measured on clips of gestures."""
 FEWEST_STEPS, MOST_STEPS = 500, 3000
-STRETCH = ("clip.sampling", "clip.frames", "clip.rate", "clip.fps")
+SPAN = ("clip.sampling", "clip.frames", "clip.rate", "clip.fps")
 """Settings that say how much of a video a clip shows."""
 
 
@@ -63,10 +63,10 @@ def choose(
         patches = f"patches of {model.patch} px at {in_pixels(model.size)}"
         text = f"width {model.width}, {counted(model.depth, 'block')}, {patches}"
         names = ("model.width", "model.depth", "model.patch", "model.size")
-        reasons.append(Reason(f"from nothing: a small model ({text})", names))
+        reasons.append(Reason(f"learning from scratch: a small model ({text})", names))
         clip = _fitted(start.clip, seen, reasons, noun)
     else:
-        # the weights may have been run with other clips than their embeddings are for: those are the ones to go on with
+        # the weights may have been used with other clips than their embeddings are for: these clips are kept
         sized = replace(source.config, frames=source.clip.frames, size=source.clip.size)
         model = replace(sized, classes=outputs, scheme="divided" if source.image else source.config.scheme)
         optim = _tuning(start.optim, model.width, light=light)
@@ -81,7 +81,7 @@ def choose(
         optim = replace(optim, label_smoothing=0.0)
     elif _unequal(manifest.class_counts("train")):
         optim = replace(optim, class_weights=True)
-        text = "the largest class has over three times the clips of the smallest: classes are weighed alike"
+        text = "the largest class has over three times the clips of the smallest: classes are weighted equally"
         reasons.append(Reason(text, ("optim.class_weights",)))
     steps = min(max(STEPS_PER_CLIP * count, FEWEST_STEPS), MOST_STEPS)
     optim = _paced(optim, count, steps * (4 if gpu else 1), reasons)
@@ -90,7 +90,7 @@ def choose(
 
 
 def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason], noun: str) -> ClipConfig:
-    """Clip settings with pixels scaled to the data's own, and whole videos only where short."""
+    """Clip settings with pixels normalised by the data's statistics, and whole videos only if they are short."""
     if seen is None:
         return clip
     clip = _scaled(clip, seen, reasons)
@@ -98,12 +98,12 @@ def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason], noun: 
     if seen.seconds > SHORT:
         clip = replace(clip, sampling="dense")
         text = f"clips of {clip.frames * clip.rate / clip.fps:.1f} s are cut from them"
-    reasons.append(Reason(f"{noun} last {seen.seconds:.1f} s: {text}", STRETCH))
+    reasons.append(Reason(f"{noun} last {seen.seconds:.1f} s: {text}", SPAN))
     return clip
 
 
 def _tuning(optim: OptimConfig, width: int, *, light: bool) -> OptimConfig:
-    """How weights of a width go on learning; few of them, all alike, ten times faster."""
+    """The optimiser for fine-tuning weights of a width; ``light`` takes ten times the learning rate in all blocks."""
     lr = 5e-4 if width < 384 else optim.lr
     return replace(optim, lr=10 * lr, layer_decay=1.0) if light else replace(optim, lr=lr)
 
@@ -121,7 +121,7 @@ def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]
     if clip.sampling == "segments" or seen is None or seen.seconds >= span:
         return clip
     text = f"{noun} last {seen.seconds:.1f} s, less than its clips of {span:.1f} s: each is seen whole, "
-    reasons.append(Reason(f"{text}in {clip.frames} segments", STRETCH))
+    reasons.append(Reason(f"{text}in {clip.frames} segments", SPAN))
     return replace(clip, sampling="segments")
 
 
@@ -142,7 +142,7 @@ def _unequal(counts: Sequence[int]) -> bool:
 
 
 def _paced(optim: OptimConfig, clips: int, steps: int, reasons: list[Reason]) -> OptimConfig:
-    """As many epochs as make the steps, each of at least 40 so that validating after it is worth while."""
+    """As many epochs as make the steps; each has at least 40 steps, so that validation takes little of the time."""
     repeats = max(1, round(40 * optim.batch / clips))
     per_epoch = max(clips * repeats // optim.batch, 1)
     epochs = max(math.ceil(steps / per_epoch), 10)

@@ -1,4 +1,4 @@
-"""What the training videos show, from a look into a few of them: how long, how large, how bright."""
+"""A survey of the training videos, from a sample: duration, size, and mean and standard deviation of the pixels."""
 
 import heapq
 import math
@@ -15,14 +15,14 @@ from timesformer.video.reader import VideoError
 from timesformer.video.views import frame_range
 
 SAMPLE = 64
-"""Videos looked into, at most."""
+"""Largest number of videos that are sampled."""
 LARGEST = 8
-"""Largest files that are looked into besides, before all frames are kept in memory."""
+"""Number of the largest files that are read as well, before all frames are kept in memory."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a few of the training videos show."""
+    """What a sample of the training videos shows."""
 
     seconds: float
     """Median duration of what the items show: whole videos, or time ranges of them."""
@@ -35,7 +35,7 @@ class Survey:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     remarks: tuple[tuple[str, str], ...] = ()
-    """Key and remark of each video looked into of which only a part was chosen, such as one of several streams."""
+    """Key and remark of each sampled video of which only a part is read, such as one of several streams."""
 
 
 Look = Callable[[], Survey | None]
@@ -57,7 +57,7 @@ class _Seen:
 
 
 def survey(manifest: Manifest) -> Survey | None:
-    """Look into some of the training videos, evenly spread; None where none of them can be read."""
+    """Survey an evenly spaced sample of the training videos; None if none of them can be read."""
     items = manifest.of("train")
     seen = [found for item in items[:: math.ceil(len(items) / SAMPLE)] if (found := _look(item)) is not None]
     if not seen:
@@ -83,7 +83,7 @@ def frames_beyond(items: Sequence[Item], usual: float) -> list[float]:
 
 
 def _bytes(item: Item) -> int:
-    """Size of the item's file; 0 where it can't be told."""
+    """Size of the item's file; 0 if it is unknown."""
     try:
         return item.path.stat().st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""What was timed once on this machine, kept so that the same command chooses the same again."""
+"""Measurements of this machine that are kept, so that the same command makes the same choice again."""
 
 import hashlib
 import json
