@@ -91,10 +91,10 @@ def scan(
     if found.classes:
         console.print(shown)
     if found.durations:
-        spread = found.durations
+        seconds = found.durations
         console.print(
-            f"seconds: shortest {spread.shortest:.2f}, median {spread.median:.2f}, longest {spread.longest:.2f}, "
-            f"in all {spread.total:.0f}",
+            f"seconds: shortest {seconds.shortest:.2f}, median {seconds.median:.2f}, longest {seconds.longest:.2f}, "
+            f"in all {seconds.total:.0f}",
             highlight=False,
         )
     for note in found.manifest.notes:

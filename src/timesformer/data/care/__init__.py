@@ -1,1 +1,1 @@
-"""Looking after data: scanning, preparing, shards, look-alikes."""
+"""Looking after data: scan it, prepare it, pack it into shards."""

@@ -1,4 +1,4 @@
-"""Groups that grow together: what belongs with one of a group belongs with all of it."""
+"""Disjoint groups of numbers that can be joined (union-find)."""
 
 from collections.abc import Iterator
 

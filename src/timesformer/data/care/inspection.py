@@ -1,4 +1,4 @@
-"""One video file looked at closely: does it decode, what does it hold, and what do its clips look like."""
+"""Inspect one video file: whether it decodes, what it holds, and what its clips look like."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from timesformer.video.views import frames_between
 
 Trouble = Literal["", "broken", "damaged", "empty", "beyond"]
 FAILURES = (OSError, MemoryError, RuntimeError, ValueError)
-"""What reading a file may end with, whatever the file holds and wherever it lies: the end of that file alone."""
+"""Errors that reading a file may raise, whatever it holds; they concern that file alone."""
 AGAIN = "Run the same command again afterwards: it goes on where it stopped."
 _AT_ONCE, _SIDE = 256, 64
 """Frames held while a time range is decoded, and their short side."""
@@ -21,7 +21,7 @@ _AT_ONCE, _SIDE = 256, 64
 
 @dataclass(frozen=True)
 class Work:
-    """A file to look at, with the time ranges of it that are clips."""
+    """A file to inspect, with the time ranges of its clips."""
 
     path: Path
     ranges: tuple[tuple[float | None, float | None], ...]
@@ -31,7 +31,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Clip:
-    """What a clip holds; without frames where it can't be read."""
+    """What a clip holds; ``frames`` is 0 if it can't be read."""
 
     trouble: Trouble
     """"broken": no frame decodes. "damaged": some don't. "empty": no bytes. "beyond": ends before its time range."""
@@ -46,14 +46,14 @@ class Clip:
     codec: str = ""
     variable_rate: bool = False
     notes: tuple[str, ...] = ()
-    """What is to be said of a file that is not damaged: what was chosen of what it holds."""
+    """Remarks about a file that is not damaged, such as which of its streams is read."""
     digest: str = ""
-    """Of the file's bytes."""
+    """Hash of the file's bytes."""
     signature: Signature | None = None
 
 
 def inspect(work: Work) -> tuple[Clip, ...]:
-    """Look at each time range of a file. Never raises for what the file holds, or because it can't be read."""
+    """Inspect each time range of a file. A file that can't be read is reported as broken, and raises nothing."""
     try:
         return _inspect(work)
     except FAILURES as error:
@@ -61,7 +61,7 @@ def inspect(work: Work) -> tuple[Clip, ...]:
 
 
 def why(error: Exception) -> str:
-    """Why a file can't be read, for a message that names the file itself."""
+    """Why a file can't be read; the message that it goes into names the file."""
     if isinstance(error, VideoError):
         return error.reason
     if isinstance(error, MemoryError):
@@ -91,7 +91,7 @@ def _decode(path: Path) -> tuple[Trouble, str]:
 def _clip(
     info: VideoInfo, bounds: tuple[float | None, float | None], *, trouble: Trouble, reason: str, digest: str
 ) -> Clip:
-    """What one time range holds; damage to its file is its own only where its own frames are damaged."""
+    """What one time range holds; damage elsewhere in the file does not count."""
     try:
         first, frames = frames_between(info, *bounds)
         last = first + frames
@@ -127,7 +127,7 @@ def _clip(
 
 
 def _damage(path: Path, first: int, last: int) -> str:
-    """What is wrong with the frames from ``first`` to before ``last``; empty where all decode."""
+    """What is wrong with the frames from ``first`` to before ``last``; empty if all decode."""
     for start in range(first, last, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, last))
         if notes := reader.read_noted(path, numbers, short_side=_SIDE).notes:
@@ -136,7 +136,7 @@ def _damage(path: Path, first: int, last: int) -> str:
 
 
 def _digest(path: Path) -> str:
-    """A fingerprint of a file's bytes, or of the files of a folder in order of name; empty where there are none."""
+    """A hash of a file's bytes, or of the files of a folder in order of name; empty if there are no bytes."""
     files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
     total = hashlib.sha256()
     size = 0

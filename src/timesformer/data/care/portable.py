@@ -1,4 +1,4 @@
-"""Names for files that we make: good on every system, whatever the name that they come from."""
+"""File names that are valid on every system, made from any name."""
 
 import re
 from hashlib import blake2b

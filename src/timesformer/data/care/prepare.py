@@ -1,7 +1,7 @@
-"""Re-encode a data set once so that every training reads it fast: small frames, a key frame every few of them.
+"""Re-encode a data set once, with small frames and many key frames, so that every training reads it fast.
 
-What a training clip costs is mostly the decoding of frames that nobody wanted: large ones, and those between the last
-key frame and the wanted one.
+Reading a clip takes most of its time for decoding frames that are larger than needed, or that only lie between the last
+key frame and the frames of the clip.
 """
 
 import json
@@ -34,14 +34,14 @@ _AT_ONCE = 2**27
 
 @dataclass(frozen=True)
 class Settings:
-    """How clips are encoded; a folder holds clips of one kind."""
+    """How clips are encoded; all clips of a folder are encoded alike."""
 
     short_side: int = 256
-    """Short side in pixels; smaller videos keep theirs."""
+    """Short side in pixels; smaller videos keep their size."""
     key_distance: int = 12
-    """Frames from one key frame to the next: a reader decodes half as many in vain for each wanted frame."""
+    """Frames from one key frame to the next; to read any frame, half as many are decoded on average."""
     crf: int = 20
-    """Quality of H.264, 0 (lossless) to 51; lower is better and larger."""
+    """Quality of H.264, 0 (lossless) to 51; a lower number gives better and larger files."""
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (("short_side", 16, 8192), ("key_distance", 1, 250), ("crf", 0, 51)):
@@ -51,17 +51,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of preparing a data set."""
+    """The result of preparing a data set."""
 
     table: Path
-    """The table of the prepared clips, a data set like any other."""
+    """CSV table of the prepared clips, a data set like any other."""
     made: int
     kept: int
-    """Clips that an earlier run had finished."""
+    """Number of clips that an earlier call had finished."""
     failed: tuple[Broken, ...]
-    """Items that are not in the table, and why."""
+    """Items that are not in the table, with the reasons."""
     damaged: tuple[Broken, ...]
-    """Items made from files that decode in part; neighbours stand in for frames that don't."""
+    """Items whose files decode only in part; each missing frame is replaced by a neighbour."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,11 @@ def prepare(
 ) -> Prepared:
     """Encode every item of a data set into the folder ``out`` as H.264 without sound, and write a table beside them.
 
-    Stretches of long videos become files of their own. Clips that an earlier run with the same settings finished are
-    kept, so an interrupted run goes on where it stopped; delete a file to have it made again. Files that can't be read
-    are named and left out; names that are bad on some system, or too long, are changed. ``processes`` is as in
-    :func:`timesformer.data.care.processes.each`; ``progress`` gets the number of items that are done, and of all.
-    Raises :class:`DataError` where ``out`` holds anything else or can't be written, as on a full disk, or no item can
-    be read.
+    Time ranges of long videos become separate files. An interrupted call can be repeated with the same settings: it
+    keeps the clips that are finished. Files that can't be read are reported and left out. File names that some system
+    forbids are changed. ``processes`` is as in :func:`timesformer.data.care.processes.each`; ``progress`` is called
+    with the number of items that are done and the number of all. Raises :class:`DataError` if ``out`` holds anything
+    else or can't be written, or if no item can be read.
     """
     settings = settings or Settings()
     out = out.expanduser().absolute()
@@ -115,7 +114,7 @@ def prepare(
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turn what can hinder writing into a :class:`DataError`: it is the same for all videos, so it ends the run."""
+    """Raise :class:`DataError` for errors in writing; they concern all videos, so they end the call."""
     try:
         yield
     except WriteError as error:
@@ -125,11 +124,11 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _plan(manifest: Manifest, out: Path) -> list[_Work]:
-    """Where each item's clip goes: names that depend on the item alone, so that they mean the same in every run."""
+    """The file of each item's clip; its name depends on the item alone, so that a repeated call finds it."""
     works = []
     for item in manifest.items:
         name = item.name or item.path.name
-        # names from shards are another's text, and may lead anywhere
+        # names in shards come from others and may point anywhere
         stem = portable(name.removesuffix(".mp4")) or "video"
         works.append(_Work(item, out / f"{stem}{range_suffix(item.start, item.end)}.mp4"))
     targets: dict[Path, Item] = {}
@@ -140,10 +139,10 @@ def _plan(manifest: Manifest, out: Path) -> list[_Work]:
 
 
 def _claim(out: Path, manifest: Manifest, settings: Settings) -> None:
-    """Mark the folder with the settings, unless it holds anything else."""
+    """Write the settings into the folder, unless it holds anything else."""
     source, marker = manifest.source.absolute(), out / MARKER
     if out == source or (source.is_dir() and out.is_relative_to(source)):
-        raise DataError(f"{out} lies in {source}, whose videos it would then be among; choose a folder elsewhere.")
+        raise DataError(f"{out} lies in the data set {source} and would become part of it; choose a folder elsewhere.")
     text = json.dumps({"source": str(source), **asdict(settings)})
     if marker.exists():
         if marker.read_text("utf-8") != text:
@@ -159,7 +158,7 @@ def _claim(out: Path, manifest: Manifest, settings: Settings) -> None:
 
 
 def _make(work: _Work, *, settings: Settings) -> tuple[str, str]:
-    """Write one clip; return why it failed and how it is damaged, both empty where all is well."""
+    """Write one clip; return why it failed and how its source is damaged, both empty if all is well."""
     item = work.item
     damage: dict[str, None] = {}
     try:
@@ -189,7 +188,7 @@ def _make(work: _Work, *, settings: Settings) -> tuple[str, str]:
 
 
 def _parts(path: Path, numbers: range, damage: dict[str, None], *, held: int, short_side: int) -> Iterator[Tensor]:
-    """The frames in portions; what is wrong with them is put into ``damage``."""
+    """Yield the frames in portions, and put what is wrong with them into ``damage``."""
     for start in range(0, len(numbers), held):
         read = reader.read_noted(path, numbers[start : start + held], short_side=short_side)
         damage |= dict.fromkeys(read.notes)
@@ -199,7 +198,7 @@ def _parts(path: Path, numbers: range, damage: dict[str, None], *, held: int, sh
 def _write_table(manifest: Manifest, works: Sequence[_Work], table: Path, failed: Sequence[Broken]) -> None:
     lost = {broken.key for broken in failed}
     items = tuple(
-        # stretches of one video stay together, as they did by its name
+        # time ranges of one video stay in one group, as they were by its name
         replace(
             work.item,
             path=work.target,

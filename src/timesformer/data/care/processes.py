@@ -1,6 +1,8 @@
-"""Work on many files in processes of their own, where the death of one names its file and costs nothing else.
+"""Work on many files in several processes; if one dies, its file is named and the others go on.
 
-A process pool of the standard library can't say which file a decoder crashed on, and it stops at the first crash.
+The process pool of the standard library can't say which file a decoder crashed on, and stops at the first crash.
+Pebble's can, but its workers share one pipe and its locks: a worker that is killed while it sends its result leaves the
+pipe locked and half written, and all others wait. Here every worker has a pipe of its own.
 """
 
 import signal
@@ -24,7 +26,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Lost:
-    """The end of a job whose process died."""
+    """The outcome of a job whose process died."""
 
     reason: str
 
@@ -33,18 +35,19 @@ class Lost:
 class _Worker:
     process: BaseProcess
     position: int
-    """The job at hand; -1 while the process starts."""
+    """Position of its job; -1 while the process starts."""
 
 
 def each(
     work: Callable[[Job], Result], jobs: Sequence[Job], *, processes: int | None = None
 ) -> Iterator[tuple[int, Result | Lost]]:
-    """Do ``work`` on every job and yield (position, result) in the order in which they are done.
+    """Call ``work`` on every job and yield (position, result) as soon as each is done.
 
-    ``processes`` is the number of spawned processes: one for each core unless given, and 0 works here, where a crash
-    takes everything with it. A process that dies gives :class:`Lost` for its job and is replaced; an exception is
-    raised here. ``work`` and jobs are pickled, and scripts need the usual ``if __name__ == "__main__":``. Raises
-    :class:`ConfigError` for a negative number, and ChildProcessError where none can start.
+    ``processes`` is the number of spawned processes, one per core unless given. With 0 the work is done in this
+    process, which a crash then ends. A process that dies gives :class:`Lost` for its job and is replaced; an exception
+    in ``work`` is raised here. ``work`` and the jobs are pickled, and scripts need the usual
+    ``if __name__ == "__main__":``. Raises :class:`ConfigError` for a negative number, and ChildProcessError if no
+    process can start.
     """
     require(
         processes is None or processes >= 0, f"processes is {processes}; it must be at least 0 (work in this process)."
@@ -92,10 +95,10 @@ def _loss(worker: _Worker) -> Lost:
 
 
 def _cause(code: int | None) -> str:
-    """What the end of a process means, where the system says it: a negative code is the number of a signal."""
+    """What an exit code says about the cause; a negative one is the number of a signal."""
     try:
         name = signal.Signals(-(code or 0)).name
-    except ValueError:  # an exit of its own, or a system without signals
+    except ValueError:  # it exited by itself, or the system has no signals
         return ""
     if name == "SIGKILL":  # by its name, which Windows lacks
         return ": something killed it, the system if memory ran out; take fewer processes"

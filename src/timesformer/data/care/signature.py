@@ -1,10 +1,10 @@
-"""Clips that show the same, whatever their files: found by small pictures of what stays and of what moves.
+"""A clip as a few tiny grey pictures, by which copies are recognised although their files differ.
 
 A re-encoded copy has other bytes, another size and other frames, but at the same share of its length it shows nearly
-the same picture. So each clip is kept as a few tiny grey pictures, evenly spread over its time. Two clips are alike if
-their *backgrounds* are (the median over time, which a black start or a passing person does not change) and if what
-moves before them does, too: a camera's recordings all share one background. Pictures without detail are like each
-other whatever was filmed, so clips that consist of them are *blank* and like nothing.
+the same picture. So each clip is kept as tiny grey pictures at equal distances in time. Two clips are alike if their
+*backgrounds* agree (the median over time, which a black start or a passing person does not change), and if the motion
+before them agrees, too, since all recordings of one camera share a background. Pictures without detail look alike
+whatever was filmed, so clips that consist of them are *blank* and like no other.
 
 The limits were set on recordings re-encoded at other bit rates, sizes and frame rates (docs/scan_and_prepare.md).
 """
@@ -33,7 +33,7 @@ NOISE = 0.6
 KEPT = 0.85
 """Share of the moments that must agree: cuts and flashes may fall between other moments of a copy."""
 DETAIL, SEEN = 2.0, 0.25
-"""Grey levels of contrast that make a picture one of something, and the share of moments that must show something."""
+"""Contrast in grey levels from which a picture shows something, and the share of moments that must show something."""
 LENGTH, LENGTH_SHARE = 0.5, 0.02
 """Largest difference of lengths: seconds, plus a share of the longer one."""
 
