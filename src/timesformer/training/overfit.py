@@ -45,8 +45,12 @@ class Overfit:
     """What was found, in a sentence or a few: what is wrong and what to try, or that nothing is."""
 
 
-def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display: Display | None = None) -> Overfit:
+def overfit(
+    manifest: Manifest, config: TrainConfig, *, clips: int = 8, steps: int = STEPS, display: Display | None = None
+) -> Overfit:
     """Train on ``clips`` training clips alone, taken from all classes in turn, until all predictions are right.
+
+    It takes at most ``steps`` steps.
 
     Clips are seen as in evaluation, without any regularisation: no augmentation, stochastic depth, label smoothing or
     weight decay. Learning rate, optimiser and model are the config's. Several labels are right if all of them are,
@@ -61,9 +65,9 @@ def overfit(manifest: Manifest, config: TrainConfig, *, clips: int = 8, display:
     targets = table.dense(table.targets(manifest, items), config.model.classes, target_stats)
     findings += _suspicious(items, inputs)
     with display:
-        display.begin("overfitting", STEPS)
+        display.begin("overfitting", steps)
         check = _Check(config, inputs, targets, display, Outputs(manifest.labels, manifest.task, target_stats))
-        check.run()
+        check.run(steps)
     right = check.right()
     findings = (_verdict(check, right, items), *findings)
     return Overfit(float(right.double().mean()), check.steps, " ".join(findings))
@@ -95,10 +99,10 @@ class _Check:
         self.model.to(self.device)
         self.optimizer = optimiser.build(self.model, self.optim, depth=plain.depth)
 
-    def run(self) -> None:
+    def run(self, steps: int) -> None:
         """Train until all clips are right in several tests in a row, the loss diverges, or the steps are used up."""
         known = 0
-        while self.steps < STEPS and known < ENOUGH and all(map(math.isfinite, self.losses[-1:])):
+        while self.steps < steps and known < ENOUGH and all(map(math.isfinite, self.losses[-1:])):
             self._step()
             if self.steps % EVERY == 0:
                 known = known + 1 if bool(self.right().all()) else 0
