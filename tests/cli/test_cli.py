@@ -218,7 +218,7 @@ def test_weights_convert_there_and_back_from_the_command_line(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = run_here(capsys, "convert", trained / "best.safetensors", tmp_path / "official.pyth", "--to", "official")
-    assert "tensors taken over" in said
+    assert "tensors loaded" in said
     run_here(capsys, "convert", tmp_path / "official.pyth", tmp_path / "back.safetensors")
     said = run_here(capsys, "inspect", tmp_path / "back.safetensors")
     assert "clockwise" in said and "width 16" in said

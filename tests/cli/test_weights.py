@@ -57,7 +57,7 @@ def test_what_messages_ask_for_can_be_given(words: str, answer: str, capsys: pyt
         ("inspect oblong.pyth", "--size HEIGHT WIDTH"),
         ("inspect w.pyth --labels two.txt", "two.txt holds 2 labels, but w.pyth has 5 outputs"),
         ("evaluate w.pyth folder --labels two.txt", "two.txt holds 2 labels"),
-        ("inspect ''", "no weights are named"),
+        ("inspect ''", "the name of the weights is empty"),
         ("inspect folder/absent", "does not exist in the folder"),
         ("convert w.pyth out --frames 1000000000", "frames is 1000000000; it must be at most"),
         ("convert headless.pth out --classes 2 --scheme local_global --frames 7", "must be even; use 8"),

@@ -21,7 +21,7 @@ def test_videos_that_moved_from_training_into_validation_are_named(tmp_path: Pat
     assert f"1 of the {len(mixed.of('val'))} videos" in note and moved.key in note
     start = plan.base(out=tmp_path / "other")
     found = plan.plan(mixed, start, {"init": str(outcome.best)})
-    assert any(moved.key in reason and "taught these weights" in reason for reason in found.reasons)
+    assert any(moved.key in reason and "were used to train these weights" in reason for reason in found.reasons)
 
 
 def test_what_was_learned_is_nothing_where_that_is_not_known(tmp_path: Path) -> None:

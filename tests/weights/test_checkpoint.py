@@ -206,7 +206,7 @@ def test_the_header_names_every_tensor_and_one_description(tmp_path: Path) -> No
     assert set(names["__metadata__"]) == {KEY}  # type: ignore[call-overload]
 
 
-def test_a_report_says_every_change_and_folds_alike_blocks() -> None:
+def test_a_report_says_every_change_and_groups_equal_names_of_blocks() -> None:
     report = LoadReport(
         source="file.pyth",
         layout="official",
@@ -217,10 +217,10 @@ def test_a_report_says_every_change_and_folds_alike_blocks() -> None:
         notes=("no cfg",),
     )
     assert report.lines() == [
-        "file.pyth: official, 5 tensors taken over",
-        "  started at zero: blocks.*.steps.time.extra.bias (2)",
-        "  started at zero: embedding.time",
-        "  started from random values: head.weight",
+        "file.pyth: official, 5 tensors loaded",
+        "  new, zero-initialised: blocks.*.steps.time.extra.bias (2)",
+        "  new, zero-initialised: embedding.time",
+        "  new, randomly initialised: head.weight",
         "  resized: embedding.position [1, 5, 8] -> [1, 10, 8], nearest in 2-D",
         "  note: no cfg",
     ]

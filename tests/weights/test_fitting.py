@@ -70,7 +70,7 @@ def test_embeddings_follow_the_stated_rule_to_a_grid_that_is_not_square(resize: 
 def test_a_stored_grid_that_is_not_square_needs_and_takes_the_size(tmp_path: Path) -> None:
     model = random_model(replace(SMALL, size=(24, 40)))
     path = save_official(model, tmp_path / "w.pyth")
-    with pytest.raises(WeightsError, match="15 patches, which is no square grid"):
+    with pytest.raises(WeightsError, match="15 patches, which is not a square grid"):
         load(path)
     loaded = load(path, size=(24, 40))
     assert same_logits(model, loaded.model, model.config)
@@ -106,7 +106,7 @@ def test_start_makes_exactly_the_wanted_model_or_says_why_not(tmp_path: Path) ->
             start(path, replace(SMALL, **other))
     reordered = start(path, replace(SMALL, order="space_first")).report
     assert reordered is not None
-    assert reordered.notes[-1] == "order 'time_first' -> 'space_first': not what it was trained for"
+    assert reordered.notes[-1] == "order 'time_first' -> 'space_first': the weights were not trained with it"
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def _saved(model: TimesformerForVideoClassification, folder: Path) -> Path:
         ("config.json", {"model_type": "vivit"}, "model_type 'vivit'"),
         ("config.json", {"num_attention_heads": "many"}, "num_attention_heads 'many'"),
         ("config.json", {"num_attention_heads": 5}, "not divisible by heads 5"),
-        ("config.json", {"attention_type": "space_only"}, "no place for"),
+        ("config.json", {"attention_type": "space_only"}, "doesn't have"),
         ("preprocessor_config.json", {"image_mean": [1, 2]}, "mean is"),
         ("preprocessor_config.json", {"image_std": [0, 0, 0]}, "above 0"),
     ],
@@ -146,7 +146,7 @@ def test_settings_that_this_model_can_not_compute_are_refused(
         ({"weight_map": {"a": "../outside.safetensors"}}, "must lie in the folder"),
         ({"weight_map": {"a": "absent.safetensors"}}, "does not exist"),
         ({"weight_map": {}}, "no weight_map"),
-        ({"weight_map": {"nowhere": "shard.safetensors"}}, "lacks 1 listed"),
+        ({"weight_map": {"nowhere": "shard.safetensors"}}, "misses 1 listed"),
     ],
 )
 def test_an_index_of_shards_that_can_not_be_true_is_refused(
@@ -212,7 +212,7 @@ def test_class_names_travel_but_numbers_filled_in_by_transformers_do_not(tmp_pat
     spoiled = load(tmp_path / "named")
     assert spoiled.report is not None
     assert spoiled.labels == ()
-    assert "id2label is no list of names numbered from 0: left out" in spoiled.report.notes
+    assert "id2label is not numbered from 0: not used" in spoiled.report.notes
 
 
 @pytest.mark.parametrize("attention", ["divided_space_time", "joint_space_time"])

@@ -1,4 +1,4 @@
-"""Image transformers start video models of every scheme: space is kept, time begins silent, all of it reported."""
+"""Image transformers initialise video models of every scheme; temporal steps have no effect at first; all is reported."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ STEPS: dict[Scheme, tuple[list[str], str]] = {
     "local_global": (["local"], "global"),
     "axial": (["time", "width"], "height"),
 }
-"""The steps that start silent, and the one that acts at first."""
+"""The steps that start with a zero-initialised projection, and the one that has an effect at first."""
 
 
 def saved(tensors: dict[str, Any], path: Path) -> Path:
@@ -33,30 +33,30 @@ def saved(tensors: dict[str, Any], path: Path) -> Path:
 
 
 @pytest.mark.parametrize("scheme", list(STEPS))
-def test_every_step_takes_the_image_models_attention_and_all_but_the_last_start_silent(
+def test_every_step_takes_the_image_models_attention_and_all_but_the_last_start_without_effect(
     scheme: Scheme, tmp_path: Path
 ) -> None:
     tensors = vit(EVEN)
     loaded = load(saved(tensors, tmp_path / "vit.pth"), scheme=scheme)
-    silent, last = STEPS[scheme]
+    idle, last = STEPS[scheme]
     documented = (Path(__file__).parents[2] / "docs" / "weights.md").read_text("utf-8")
-    assert f"| `{scheme}` | {', '.join(silent) or 'none'} | {last} |" in documented
+    assert f"| `{scheme}` | {', '.join(idle) or 'none'} | {last} |" in documented
     ours = loaded.model.state_dict()
     assert loaded.model.config == replace(EVEN, scheme=scheme)
     for block in range(2):
-        for step in (*silent, last):
+        for step in (*idle, last):
             for part, theirs in (("norm", "norm1"), ("qkv", "attn.qkv"), ("proj", "attn.proj")):
                 for kind in ("weight", "bias"):
                     name = f"blocks.{block}.steps.{step}.{part}.{kind}"
                     assert torch.equal(ours[name], tensors[f"blocks.{block}.{theirs}.{kind}"])
-        for step in silent:
+        for step in idle:
             assert not ours[f"blocks.{block}.steps.{step}.extra.weight"].any()
             assert not ours[f"blocks.{block}.steps.{step}.extra.bias"].any()
     assert loaded.report is not None
     time = ("embedding.time",) if scheme != "space" else ()
-    extras = [f"blocks.{b}.steps.{s}.extra.{k}" for b in range(2) for s in silent for k in ("weight", "bias")]
+    extras = [f"blocks.{b}.steps.{s}.extra.{k}" for b in range(2) for s in idle for k in ("weight", "bias")]
     assert sorted(loaded.report.zero) == sorted((*extras, *time))
-    assert len(loaded.report.copied) == 2 * 6 * len(silent)
+    assert len(loaded.report.copied) == 2 * 6 * len(idle)
     assert loaded.report.loaded == len(tensors)
     assert all(not ours[name].any() for name in time)
 
@@ -185,10 +185,26 @@ def test_starting_from_scratch_draws_the_time_parts_and_reports_them(tmp_path: P
 
 
 @pytest.mark.parametrize("order", ["space_first", "parallel"])
-def test_in_every_order_only_the_time_step_starts_silent(order: Any, tmp_path: Path) -> None:
+def test_in_every_order_only_the_time_step_starts_without_effect(order: Any, tmp_path: Path) -> None:
     wanted = replace(SMALL, order=order, class_in_time=True, position="space")
     started = start(saved(vit(), tmp_path / "vit.pth"), wanted)
     assert isinstance(started.model, TimeSformer)
     assert started.report is not None
     assert {name.split(".")[3] for name in started.report.zero} == {"time"}
     assert started.model.config == wanted
+
+
+@pytest.mark.parametrize("model", ["base_encoder", "momentum_encoder"])
+def test_moco_v3s_small_model_has_its_authors_twelve_heads(model: str, tmp_path: Path) -> None:
+    small = ModelConfig(size=32, width=384, depth=1, heads=12, classes=3)
+    tensors = {name: value for name, value in vit(small).items() if not name.startswith("head.")}
+    moco = saved({"state_dict": {f"module.{model}.{name}": value for name, value in tensors.items()}}, tmp_path / "m")
+    loaded = load(moco, classes=3)
+    assert loaded.model.config.heads == 12 and loaded.report is not None
+    assert any("heads not stated: 12 assumed, as in MoCo v3's ViT-S; if" in note for note in loaded.report.notes)
+    asked = load(moco, classes=3, heads=6)
+    assert asked.model.config.heads == 6 and asked.report is not None
+    assert not any("heads not stated" in note for note in asked.report.notes)
+    other = load(saved(tensors, tmp_path / "other"), classes=3)
+    assert other.model.config.heads == 6 and other.report is not None
+    assert any("6 assumed, 64 wide; MoCo v3's ViT-S has 12" in note for note in other.report.notes)

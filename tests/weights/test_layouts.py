@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from tests.made_weights import KINETICS_CFG, SMALL, mmaction, official, random_model, same_logits, save_official
 from timesformer.config.model import ClipConfig, ModelConfig, Scheme
-from timesformer.weights.formats import convert
+from timesformer.weights.formats import layouts
 from timesformer.weights.formats.writing import write
 from timesformer.weights.loading import load
 from timesformer.weights.report import WeightsError
@@ -64,7 +64,7 @@ def test_an_mmaction2_file_gives_identical_logits_and_half_half_normalisation(sc
     torch.save({"meta": {"CLASSES": labels[1:]}, "state_dict": mmaction(model)}, tmp_path / "mm.pth")
     loaded = load(tmp_path / "mm.pth")
     assert loaded.report is not None
-    assert (loaded.labels, loaded.report.notes[-1]) == ((), "4 names stated for 5 outputs: left out")
+    assert (loaded.labels, loaded.report.notes[-1]) == ((), "4 names stated for 5 outputs: not used")
 
 
 def test_mmaction2_and_official_files_normalise_differently(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_without_cfg_the_clip_is_that_of_the_official_model_with_these_tensors(
 
 @pytest.mark.parametrize(
     ("crop", "size", "note"),
-    [(48, 48, "crops of 48 px stated; the position embedding, for 32 px"), (50, 32, "don't divide")],
+    [(48, 48, "crops of 48 px stated; the position embedding, for 32 px"), (50, 32, "not divisible by patches")],
 )
 def test_frames_and_crops_that_a_cfg_tests_with_are_taken_and_noted(
     crop: int, size: int, note: str, tmp_path: Path
@@ -124,7 +124,7 @@ def test_an_official_something_something_file_wants_segments_in_bgr(tmp_path: Pa
     ("change", "message"),
     [
         (("divided_space_time", "sideways"), "attention type 'sideways'"),
-        (("divided_space_time", "joint_space_time"), "block tensors that a TimeSformer has no place for"),
+        (("divided_space_time", "joint_space_time"), "block tensors that a TimeSformer doesn't have"),
         (("SAMPLING_RATE: 16", "SAMPLING_RATE: often"), "a number is needed"),
         (("STD: [0.225, 0.226, 0.227]", "STD: [0, 0, 0]"), "every channel must be above 0"),
     ],
@@ -141,7 +141,7 @@ def test_every_backbone_tensor_must_be_there(name: str, tmp_path: Path) -> None:
     del tensors[name]
     torch.save({"model_state": tensors}, tmp_path / "w.pyth")
     if name == "head.weight":
-        with pytest.raises(WeightsError, match="has no head; say how many"):
+        with pytest.raises(WeightsError, match="has no head; give the number"):
             load(tmp_path / "w.pyth")
         report = load(tmp_path / "w.pyth", classes=2).report
         assert report is not None
@@ -193,8 +193,8 @@ def test_written_official_files_come_back_bit_exact_with_everything(scheme: Sche
 @pytest.mark.parametrize("scheme", FOREIGN_SCHEMES)
 def test_tables_are_one_to_one_and_cover_the_whole_model(layout: Any, scheme: Scheme) -> None:
     tensors = random_model(replace(SMALL, scheme=scheme)).state_dict()
-    there, unknown = convert.rename(tensors, convert.reverse(convert.table(layout, scheme)), 2)
-    back, unknown_back = convert.rename(there, convert.table(layout, scheme), 2)
+    there, unknown = layouts.rename(tensors, layouts.reverse(layouts.table(layout, scheme)), 2)
+    back, unknown_back = layouts.rename(there, layouts.table(layout, scheme), 2)
     assert (unknown, unknown_back) == ((), ())
     assert len(there) == len(tensors)
     assert all(back[name] is tensors[name] for name in tensors)

@@ -100,10 +100,10 @@ def test_names_that_one_side_does_not_know_begin_with_a_new_head(tmp_path: Path)
         started, new, _ = begun(tmp_path / name, NAMES)
         assert new.abs().max() < 0.2
         assert started.report is not None
-        assert started.report.head == "new, for 5 outputs: the weights don't name theirs"
+        assert started.report.head == "new, for 5 outputs: the weights have no class names"
     torch.save({name: value for name, value in vit().items() if "head" not in name}, tmp_path / "vit.pth")
     started, new, _ = begun(tmp_path / "vit.pth", NAMES)
-    assert started.report is not None and started.report.head == "new: the weights have none"
+    assert started.report is not None and started.report.head == "new: the weights have no head"
 
 
 def test_a_head_for_another_task_is_new(weights: Path) -> None:

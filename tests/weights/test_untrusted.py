@@ -44,7 +44,7 @@ def test_a_malicious_pickle_is_refused_and_nothing_runs(legacy: bool, place: str
         "beside": {"model_state": states["beside"], "epoch": canary},
     }
     torch.save(contents[place], tmp_path / "w.pyth", _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(WeightsError, match="which could run code, so it stays shut"):
+    with pytest.raises(WeightsError, match="which could run code, so it is not opened"):
         load(tmp_path / "w.pyth")
     assert not (tmp_path / "ran").exists()
 
@@ -77,7 +77,7 @@ class Buffer:
 
 def test_a_small_file_that_asks_for_a_large_buffer_is_refused(tmp_path: Path) -> None:
     torch.save({"model_state": official(random_model()), "epoch": Buffer()}, tmp_path / "w.pyth")
-    with pytest.raises(WeightsError, match="stays shut"):
+    with pytest.raises(WeightsError, match="is not opened"):
         load(tmp_path / "w.pyth")
 
 
@@ -133,7 +133,7 @@ def test_programs_models_and_foreign_weights_are_told_apart_from_state_dicts(tmp
     for content, message in (
         ([1, 2], "holds a list without model_state"),
         ({"epoch": 3}, "holds a dict without model_state"),
-        (torch.nn.Linear(2, 2), "stays shut"),
+        (torch.nn.Linear(2, 2), "is not opened"),
         ({"state_dict": {"layer1.conv.weight": torch.ones(3)}}, "no known layout"),
     ):
         torch.save(content, tmp_path / "w.pth")

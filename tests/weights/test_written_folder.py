@@ -73,7 +73,7 @@ def test_the_pipeline_of_transformers_gives_a_written_folders_scores(tmp_path: P
         ({"order": "space_first"}, "in one order only"),
         ({"order": "parallel"}, "in one order only"),
         ({"class_in_time": True}, "without the class token"),
-        ({"position": "space"}, "always has position embeddings"),
+        ({"position": "space"}, "always has position and time embeddings"),
         ({"size": (32, 16)}, "square frames only"),
     ],
 )

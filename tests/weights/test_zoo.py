@@ -13,9 +13,8 @@ from tests.made_weights import SMALL, mmaction, official, random_model, save_off
 from timesformer.cli import models
 from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.model.transformer import TimeSformer
-from timesformer.weights import zoo
+from timesformer.weights import labels, zoo
 from timesformer.weights.checkpoint import Checkpoint
-from timesformer.weights.fit import labels
 from timesformer.weights.formats.writing import write
 from timesformer.weights.loading import load
 from timesformer.weights.report import WeightsError

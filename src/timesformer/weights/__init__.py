@@ -1,1 +1,1 @@
-"""Checkpoints: our own file, and everybody else's."""
+"""Checkpoints: our own file format, other formats, fitting to another model, and published weights by name."""

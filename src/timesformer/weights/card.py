@@ -1,4 +1,4 @@
-"""The text of a model card: what a page on the Hugging Face hub says of a checkpoint, whatever its labels hold."""
+"""The text of a model card, the page of a checkpoint on the Hugging Face hub; all text in it is escaped."""
 
 import re
 
@@ -9,7 +9,7 @@ from timesformer.plain import printable
 from timesformer.weights.checkpoint import Checkpoint
 
 MARKUP = re.compile(r"[\\`*<>\[\]#~|&$@!{}]|(?<!\w)_|_(?!\w)")
-"""What HTML, Markdown and the hub's own extensions make something of."""
+"""Characters with a meaning in HTML, Markdown and the hub's extensions."""
 HEADER = "---\nlibrary_name: transformers\ntags:\n- timesformer\n- video\n---\n\n"
 MARK = "<!-- written by timesformer: replaced when the folder is written again -->"
 OURS = """```python
@@ -21,7 +21,7 @@ print(predictor("video.mp4").top())
 
 
 def text(checkpoint: Checkpoint, *, transformers: bool) -> str:
-    """The card below its metadata, in Markdown; ``transformers`` where the folder is one for that library, too."""
+    """Return the card without its metadata, in Markdown; ``transformers`` if that library can load the folder."""
     config, clip = checkpoint.model.config, checkpoint.clip
     labels = f": {', '.join(map(shown, checkpoint.labels))}" if checkpoint.labels else ""
     rows = [f"| {name} | {value} |" for name, value in vars(clip).items()]
@@ -35,28 +35,28 @@ def text(checkpoint: Checkpoint, *, transformers: bool) -> str:
     if transformers:
         parts += [
             "## Use with transformers",
-            f'`pipeline("video-classification")` takes the first {clip.frames} frames of a video, whatever they show. '
-            f"This model was trained for {sampling(clip)}, and its answers to other frames are wrong without a "
-            "warning. So choose the frames yourself:",
+            f'`pipeline("video-classification")` takes the first {clip.frames} frames of a video. '
+            f"This model was trained on {sampling(clip)}, so its results for other frames are wrong, without a "
+            "warning. Choose the frames yourself:",
             f"```python\n{snippet(checkpoint)}```",
         ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def shown(text: str) -> str:
-    """Text from anywhere, as Markdown that shows exactly it: nothing in it is markup, and it stays on its line."""
+    """Escape text for Markdown, so that it is shown literally and on one line."""
     return MARKUP.sub(lambda found: f"&#{ord(found.group())};", printable(text))
 
 
 def sampling(clip: ClipConfig) -> str:
-    """Which frames make a clip, in words."""
+    """Describe which frames make a clip."""
     if clip.sampling == "segments":
         return f"one frame from each of {clip.frames} equal parts of the video"
     return f"{clip.frames} frames that span {clip.frames * clip.rate / clip.fps:.2f} seconds"
 
 
 def snippet(checkpoint: Checkpoint) -> str:
-    """A program that gives transformers the frames that the model is for: those of our own prediction."""
+    """Return a program for transformers that uses the same frames as our own prediction."""
     clip, task = checkpoint.clip, checkpoint.task
     if clip.sampling == "segments":
         numbers = f"""\

@@ -1,7 +1,7 @@
-"""Checkpoints for the Hugging Face hub, by huggingface_hub's own mixin: saved as a folder, pushed, and loaded again.
+"""Save, push and load checkpoints on the Hugging Face hub, by huggingface_hub's mixin.
 
-The folder is one for transformers where it can express the model, and else holds our own file; ``timesformer.load``
-reads both, where they lie and by their name on the hub. Needs the extra ``hub``.
+The folder is in the format of transformers where that can express the model, and else holds our own file;
+``timesformer.load`` reads both, from disk and from the hub. Needs the extra ``hub``.
 """
 
 import json
@@ -23,18 +23,18 @@ except ImportError as error:
 class HubCheckpoint(ModelHubMixin):
     """A checkpoint with the mixin's ``save_pretrained``, ``push_to_hub`` and ``from_pretrained``.
 
-    ``licence`` goes into the model card as the hub spells it, such as "cc-by-nc-4.0"; none is stated without it.
+    ``licence`` is written to the model card in the hub's spelling, such as "cc-by-nc-4.0"; without it, none is stated.
     """
 
     _hub_mixin_config: dict[str, Any] = {}  # noqa: RUF012
-    """Set, so that the mixin doesn't take the arguments of :meth:`__init__` for a configuration to write."""
+    """Set so that the mixin doesn't write the arguments of :meth:`__init__` as a configuration."""
 
     def __init__(self, checkpoint: Checkpoint, *, licence: str | None = None) -> None:
         self.checkpoint = checkpoint
         self.licence = licence
 
     def generate_model_card(self) -> ModelCard:
-        """What the hub's page says: where the weights come from, their labels and clips, how to load them."""
+        """Return the model card: origin, labels and clip settings of the weights, and how to load them."""
         data = ModelCardData(
             license=self.licence,
             library_name="timesformer" if self._native else "transformers",

@@ -1,4 +1,4 @@
-"""The one door for weights of every kind: a path or a published name in, a checkpoint and a report out."""
+"""Load weights of every supported format: a path or a published name in, a checkpoint with a report out."""
 
 import difflib
 import re
@@ -9,9 +9,9 @@ from typing import TypedDict, Unpack, get_type_hints
 
 from timesformer.config.checks import ConfigError, choice, in_pixels
 from timesformer.config.model import ModelConfig, Scheme
+from timesformer.weights import labels as label_files
 from timesformer.weights import runs, zoo
 from timesformer.weights.checkpoint import Checkpoint
-from timesformer.weights.fit import labels as label_files
 from timesformer.weights.fit.embeddings import POSITION_RULES, Resize
 from timesformer.weights.fit.fitting import fit
 from timesformer.weights.fit.outputs import Outputs, rows
@@ -21,7 +21,7 @@ from timesformer.weights.report import WeightsError
 
 
 class Wanted(TypedDict, total=False):
-    """Settings of the model that :func:`load` is asked for beyond what the weights are."""
+    """Optional settings of :func:`load` for a model that differs from the weights."""
 
     frames: int | None
     size: int | tuple[int, int] | None
@@ -38,22 +38,21 @@ def load(
     labels: str | Path | None = None,
     **wanted: Unpack[Wanted],
 ) -> Checkpoint:
-    """A model with its clip settings and labels, from weights of any known kind; see its ``report`` for every change.
+    """Load a model with its clip settings and labels, from any supported format; its ``report`` lists every change.
 
     A path may lead to a file of ours, a run's folder (its best checkpoint), an official .pyth, an MMAction2 .pth, a
-    folder of transformers or timm, or an image transformer (timm, DeiT, or .npz of the JAX release); the content
-    decides, not the ending. A name is one of
-    :data:`timesformer.weights.zoo.PUBLISHED` or a hub repository such as "facebook/timesformer-base-finetuned-k400".
+    folder of transformers or timm, or an image transformer (timm, DeiT, or .npz of the JAX release); the format is
+    recognised by the content, not the suffix. A name is one of :data:`timesformer.weights.zoo.PUBLISHED` or a hub
+    repository such as "facebook/timesformer-base-finetuned-k400".
 
-    ``frames`` and ``size`` (pixels, or height and width) set another clip, for which the stored embeddings are resized
-    by the rule ``resize``, and the clip settings follow. ``classes`` asks for another head if it differs. ``scheme``
-    spreads an image model, or one of a single step, to another scheme; image models become "divided" unless told
-    otherwise. Every step takes the image model's attention and LayerNorm, and all but one begin silent, behind linears
-    of zeros: time before space (divided), local before global (local_global), time and width before height (axial).
-    ``heads`` is the number of attention heads where the weights don't state it, which most image models don't. ``key``
-    names one of several models in a file, such as "teacher" or "state_dict_ema". ``labels`` names a file with the
-    classes' names. Weights are read as float32 on the CPU. Raises
-    :class:`WeightsError`.
+    ``frames`` and ``size`` (pixels, or height and width) change the clip: the embeddings are interpolated by the rule
+    ``resize``, and the clip settings follow. ``classes`` adds a new head if the number differs. ``scheme`` changes the
+    scheme of an image model, or of a scheme with one step; image models become "divided" by default. Every step gets a
+    copy of the image model's attention and LayerNorm, and all but the last start with a zero-initialised projection, so
+    that they have no effect at first: time before space (divided), local before global (local_global), time and width
+    before height (axial). ``heads`` is the number of attention heads where the weights don't state it, as with most
+    image models. ``key`` selects one of several models in a file, such as "teacher" or "state_dict_ema". ``labels`` is
+    a file with the class names. Weights are loaded as float32 on the CPU. Raises :class:`WeightsError`.
     """
     _check_wanted(wanted, resize)
     frames, size, classes, scheme = (
@@ -64,7 +63,9 @@ def load(
     )
     source = read_source(path_or_name, size, heads=wanted.get("heads"), key=key)
     if "head.weight" not in source.tensors and classes is None:
-        raise WeightsError(f"{source.name} has no head; say how many outputs the new one has: classes=N (--classes N).")
+        raise WeightsError(
+            f"{source.name} has no head; give the number of outputs of a new one: classes=N (--classes N)."
+        )
     config = source.config
     try:
         model = replace(
@@ -80,12 +81,12 @@ def load(
         loaded = fit(source, model, resize=resize)
     except (RuntimeError, MemoryError) as error:
         size_text = f"{model.frames} frames of {in_pixels(model.size)} and {model.classes} outputs"
-        raise WeightsError(f"{source.name} can't be made into {size_text}: too large for the memory.") from error
+        raise WeightsError(f"{source.name} can't be changed to {size_text}: too large for the memory.") from error
     return loaded if labels is None else replace(loaded, labels=_labels(labels, source, model.classes))
 
 
 def _check_wanted(wanted: Mapping[str, object], resize: str) -> None:
-    """Raise for settings of another name or type than they can have."""
+    """Raise for unknown settings and values of a wrong type."""
     known = get_type_hints(Wanted)
     for name in wanted:
         if name not in known:
@@ -106,7 +107,7 @@ def _check_wanted(wanted: Mapping[str, object], resize: str) -> None:
 
 
 def _labels(path: str | Path, source: Source, classes: int) -> tuple[str, ...]:
-    """The names in a file, as many as there are outputs."""
+    """Return the class names in a file; raises :class:`WeightsError` unless there is one for each output."""
     names = label_files.read(path)
     if len(names) != classes:
         raise WeightsError(
@@ -115,8 +116,8 @@ def _labels(path: str | Path, source: Source, classes: int) -> tuple[str, ...]:
     moved = [place for place, row in enumerate(rows(source.labels, names)) if row not in (None, place)]
     if moved:
         raise WeightsError(
-            f"{path} has {names[moved[0]]!r:.60} at place {moved[0]}, but {source.name} names its own outputs, and "
-            "there it is another: leave the labels out, or put them in the weights' order."
+            f"{path} has {names[moved[0]]!r:.60} at place {moved[0]}, but {source.name} has its own names in "
+            "another order: leave the labels out, or use the order of the weights."
         )
     return names
 
@@ -129,15 +130,15 @@ def start(
     outputs: Outputs | None = None,
     key: str = "",
 ) -> Checkpoint:
-    """A model of exactly ``config`` that starts from weights of any known kind; embeddings follow ``config.resize``.
+    """Load weights of any supported format into a model of exactly ``config``, to train it.
 
-    For training: scheme, frames, size, classes, order and stochastic depth are the config's, and its heads where the
-    weights don't state theirs. The head's rows go to the ``outputs`` of the same names; the others start anew. Raises
-    :class:`WeightsError` where the weights can't start such a model.
+    Scheme, frames, size, classes, order and stochastic depth are the config's, and its heads where the weights don't
+    state theirs. Embeddings are interpolated as ``config.resize`` says. Rows of the head are kept for ``outputs`` of
+    the same names; other rows are new. Raises :class:`WeightsError` where the weights don't fit such a model.
     """
     source = read_source(path_or_name, config.size, key=key)
     settled = config.heads != source.config.heads and config.width == source.config.width
-    if settled and not source.states_heads:  # the config's number rules; no tensor's shape depends on it
+    if settled and not source.states_heads:  # the config's number is used; no tensor's shape depends on it
         source = without_guess(source)
         source = replace(source, config=replace(source.config, heads=config.heads))
     return fit(source, config, resize=resize or config.resize, wanted=outputs)
@@ -150,10 +151,10 @@ def read_source(
     heads: int | None = None,
     key: str = "",
 ) -> Source:
-    """Weights under our names, not yet fitted to any model; a path that exists never touches the network."""
+    """Return weights under our names, before they are fitted; an existing path never uses the network."""
     text = str(path_or_name)
     if not text.strip():
-        raise WeightsError("no weights are named; give a path, or a name that `timesformer zoo` lists.")
+        raise WeightsError("the name of the weights is empty; give a path, or a name that `timesformer zoo` lists.")
     if Path(path_or_name).exists() or isinstance(path_or_name, Path):
         return understand(open_weights(runs.checkpoint_of(Path(path_or_name)), key), size=size, heads=heads)
     entry = zoo.find(text)
@@ -173,7 +174,7 @@ def read_source(
 
 
 def _refuse_another(found: Source, entry: zoo.Published, path: Path) -> None:
-    """Raise if a file isn't what its name says: its videos would be cut and normalised for another model."""
+    """Raise if a published file is another model, since its clip settings would be wrong."""
     pairs = (
         ("scheme", found.config.scheme, entry.scheme),
         ("frames", found.config.frames, entry.frames),

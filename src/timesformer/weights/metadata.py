@@ -1,4 +1,4 @@
-"""Configs as JSON and back, checked field by field: what a checkpoint says about itself."""
+"""The description of a checkpoint as JSON and back, checked field by field."""
 
 import json
 import re
@@ -38,8 +38,7 @@ def to_json(description: Description) -> str:
 def dumps(content: object, *, indent: int | None = None) -> str:
     """JSON text that any file can hold and that comes back the same.
 
-    Letters of all scripts stay readable, but halves of characters, such as names of files that aren't UTF-8 hold, are
-    written as escapes.
+    Letters of all scripts stay readable; lone surrogates, as in file names that aren't UTF-8, are escaped.
     """
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
     return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)

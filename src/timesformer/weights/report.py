@@ -1,4 +1,4 @@
-"""What became of every tensor of a weights file: the report that a load hands back."""
+"""The report of a load: how every tensor of the file and of the model was handled."""
 
 import re
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from timesformer.errors import TimesformerError
 from timesformer.plain import printable
 
 FEW = 5
-"""Names that a short account lists."""
+"""Largest number of names in a short report."""
 
 
 class WeightsError(TimesformerError, ValueError):
-    """Weights that can't be read, understood or written: the message says the value, the rule and the remedy.
+    """Weights can't be read, recognised or written: the message gives the value, the rule and the remedy.
 
-    Names in it come from files of strangers; what a terminal would obey is shown instead.
+    Names in it come from untrusted files, so control characters are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -22,65 +22,65 @@ class WeightsError(TimesformerError, ValueError):
 
 @dataclass(frozen=True)
 class Resized:
-    """A tensor that was fitted to another clip or patch size."""
+    """A tensor that was interpolated for another clip or patch size."""
 
     name: str
     before: tuple[int, ...]
     after: tuple[int, ...]
     rule: str
-    """How the values were chosen."""
+    """The interpolation."""
 
     @property
     def line(self) -> str:
-        """The change as text."""
+        """The change as a line of text."""
         return f"resized: {self.name} {list(self.before)} -> {list(self.after)}, {self.rule}"
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Where weights came from and every tensor that wasn't simply taken over; names are ours unless said otherwise."""
+    """The origin of weights, and every tensor that was not simply loaded; names are ours unless stated otherwise."""
 
     source: str
     """The file, folder or published name."""
     layout: str
-    """The format that was recognised."""
+    """The recognised format."""
     loaded: int = 0
-    """Tensors of the model that were filled from the file."""
+    """Number of the model's tensors that were loaded from the file."""
     unused: tuple[str, ...] = ()
-    """Tensors of the file, by its own names, that the model has no place for."""
+    """Tensors of the file, by their own names, that the model doesn't have."""
     resized: tuple[Resized, ...] = ()
-    """Tensors fitted to another grid, frame count or patch."""
+    """Tensors interpolated for another grid, frame count or patch size."""
     copied: tuple[str, ...] = ()
-    """Tensors that the file doesn't have and that start as a copy of another, as "name from name"."""
+    """Tensors missing in the file that start as a copy of another, as "name from name"."""
     zero: tuple[str, ...] = ()
-    """Tensors that the file doesn't have and that start at zero."""
+    """Tensors missing in the file that start at zero."""
     new: tuple[str, ...] = ()
-    """Tensors that start from random values: the head, when the classes differ."""
+    """Tensors that are randomly initialised, such as the head for other classes."""
     head: str = ""
-    """What became of the head's rows, where it was asked for outputs by name."""
+    """How the rows of the head were handled, where outputs were requested by name."""
     notes: tuple[str, ...] = ()
-    """Whatever else the user should know, such as settings that the file doesn't state."""
+    """Other remarks, such as assumed settings."""
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Tensors that came from nowhere, so that they have everything to learn."""
+        """Tensors that the file has no values for, so that they must be trained."""
         return (*self.new, *self.zero)
 
     def brief(self) -> list[str]:
-        """What whoever uses the weights should see: the head's fate, what was left out or resized, what was assumed."""
+        """The most important lines: the head, unused and resized tensors, and assumptions."""
         text = [f"head {self.head}"] if self.head else []
         if left := grouped(self.unused):
-            text.append(f"left out: {', '.join(left[:FEW])}" + (f" and {len(left) - FEW} more" if left[FEW:] else ""))
+            text.append(f"unused: {', '.join(left[:FEW])}" + (f" and {len(left) - FEW} more" if left[FEW:] else ""))
         return list(map(printable, (*text, *(change.line for change in self.resized), *self.notes)))
 
     def lines(self) -> list[str]:
-        """The report as text, one statement a line; long lists of block tensors are folded."""
-        text = [f"{self.source}: {self.layout}, {self.loaded} tensors taken over"]
+        """The report as lines of text; equal tensors of several blocks share a line."""
+        text = [f"{self.source}: {self.layout}, {self.loaded} tensors loaded"]
         for title, names in (
-            ("in the file but not in the model", self.unused),
+            ("unused", self.unused),
             ("copied", self.copied),
-            ("started at zero", self.zero),
-            ("started from random values", self.new),
+            ("new, zero-initialised", self.zero),
+            ("new, randomly initialised", self.new),
         ):
             text += [f"  {title}: {line}" for line in grouped(names)]
         if self.head:
@@ -91,7 +91,7 @@ class LoadReport:
 
 
 def grouped(names: tuple[str, ...]) -> list[str]:
-    """Names that differ only in numbers (alike tensors of twelve blocks) as one pattern with their count."""
+    """Group names that differ only in numbers (tensors of several blocks) into one pattern with their count."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(re.sub(r"(?<=\.)\d+(?=\.)", "*", name), []).append(name)

@@ -1,4 +1,4 @@
-"""Published checkpoints by name: what they were trained on, what they scored, where they lie, and how to get them."""
+"""Published checkpoints by name: training data, accuracy, licence, and how to download them."""
 
 import difflib
 import logging
@@ -28,30 +28,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Published:
-    """A checkpoint that somebody published, with the numbers that its publisher states."""
+    """A published checkpoint, with the accuracy stated by its publisher."""
 
     name: str
     data: str
-    """Data set that it was trained on."""
+    """Training data set."""
     scheme: Scheme
     frames: int
     size: int
     classes: int
     top1: float
-    """Published top-1 accuracy in percent, three crops (HowTo100M: all clips of a video)."""
+    """Published top-1 accuracy in percent with three crops (HowTo100M: all clips of a video)."""
     top5: float | None
     file: str
-    """Name of the file that the page offers."""
+    """Name of the downloaded file."""
     page: str
     """Where to download the file."""
     licence: str
     hub: str = ""
-    """Repository on the Hugging Face hub with the same weights, converted by others; empty if none is known."""
+    """Repository on the Hugging Face hub with a converted copy of the weights; empty if none is known."""
     made_by: Literal["official", "mmaction2"] = "official"
 
     @property
     def clip(self) -> ClipConfig:
-        """How its clips are cut and normalised."""
+        """Its clip settings."""
         if self.made_by == "mmaction2":
             return ClipConfig(frames=self.frames, size=self.size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
         dataset = {"Something-Something-V2": "ssv2", "HowTo100M": "howto100m"}.get(self.data, "")
@@ -75,11 +75,11 @@ class Published:
 
     @property
     def cut(self) -> str:
-        """Frames and how far apart they are, in few letters."""
+        """Frames and sampling rate in short, such as "8x32"."""
         return f"{self.frames}x{self.clip.rate}" if self.clip.sampling == "dense" else f"{self.frames} parts"
 
     def lines(self) -> list[str]:
-        """Everything about it as text, one statement a line."""
+        """All facts as lines of text."""
         scores = f"top-1 {self.top1} %" + ("" if self.top5 is None else f", top-5 {self.top5} %")
         return [
             f"{self.name}: {self.scheme} attention, trained on {self.data} ({self.classes} classes), {scores}",
@@ -155,23 +155,23 @@ PUBLISHED: tuple[Published, ...] = (
 
 
 def find(name: str) -> Published | None:
-    """The published checkpoint of a name, or None."""
+    """Return the published checkpoint of a name, or None."""
     return next((entry for entry in PUBLISHED if entry.name == name), None)
 
 
 def published_on_hub(repository: str) -> Published | None:
-    """The published checkpoint that a hub repository is a copy of, or None."""
+    """Return the published checkpoint that a hub repository is a copy of, or None."""
     return next((entry for entry in PUBLISHED if entry.hub == repository), None)
 
 
 def suggestion(name: str) -> str:
-    """Published names that are nearly the one given, as the end of a sentence."""
+    """Return similar published names, as the end of a sentence."""
     near = difflib.get_close_matches(name, [entry.name for entry in PUBLISHED], n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else "`timesformer zoo` lists the published names."
 
 
 def fetch(entry: Published) -> Path:
-    """A local path of a published checkpoint: the file in the cache folder, or a copy from the hub.
+    """Return a local path of a published checkpoint: the file in the cache folder, or a copy from the hub.
 
     Raises :class:`WeightsError` with the address to download from and the place to put the file, where no hub copy is
     known.
@@ -180,7 +180,7 @@ def fetch(entry: Published) -> Path:
         return entry.downloaded
     by_hand = f"download {entry.file} from {entry.page} to {entry.place} (licence: {entry.licence})"
     if not entry.hub:
-        raise WeightsError(f"{entry.name} lies only at a web address: {by_hand}.")
+        raise WeightsError(f"{entry.name} is not on the hub: {by_hand}.")
     try:
         return fetch_hub(entry.hub)
     except WeightsError as error:
@@ -188,16 +188,16 @@ def fetch(entry: Published) -> Path:
 
 
 def fetch_hub(repository: str) -> Path:
-    """A local folder with a hub repository's configuration and weights, safetensors before pickles.
+    """Return a local folder with a hub repository's configuration and weights, preferring safetensors to pickles.
 
-    The licence of a published one is said before anything is downloaded. Whatever is in the hub's cache is used; with
-    HF_HUB_OFFLINE set nothing else is. Needs the extra ``hub``.
+    The licence of a published checkpoint is logged before the download. Files in the hub's cache are used, and only
+    those if HF_HUB_OFFLINE is set. Needs the extra ``hub``.
     """
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise WeightsError(
-            f"{repository} lies on the Hugging Face hub, which needs huggingface_hub: pip install 'timesformer[hub]'."
+            f"{repository} is on the Hugging Face hub, which needs huggingface_hub: pip install 'timesformer[hub]'."
         ) from error
     entry = published_on_hub(repository)
     if entry is not None:

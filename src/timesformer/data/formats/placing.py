@@ -122,7 +122,7 @@ class _Ranged:
             self._beyond.append(row.name)
             return None, None
         self._read.append(row.name)
-        return info.times[first], info.times[last] if last < info.frames else None
+        return float(info.times[first]), float(info.times[last]) if last < info.frames else None
 
     def once(self, rows: Sequence[Row], items: Sequence[Item]) -> tuple[list[Row], list[Item]]:
         """The rows and items without those that repeat a file whose ranges fell away."""

@@ -1,1 +1,1 @@
-"""Weights fitted to another model."""
+"""Fitting weights to another model: clip size, scheme and head."""

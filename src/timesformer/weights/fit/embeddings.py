@@ -1,4 +1,4 @@
-"""Position and time embeddings fitted to another grid and number of frames."""
+"""Interpolate position and time embeddings for another grid and number of frames."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from timesformer.model.embeddings import resize_position, resize_time
 from timesformer.weights.report import Resized
 
 Resize = Literal["nearest", "smooth", "flat"]
-"""How stored embeddings are fitted: nearest (2-D for positions, 1-D for time), as published models do when they run;
-"smooth", bicubic and linear, to fine-tune at another size; "flat", nearest along the flattened grid, as the official
+"""Interpolation of embeddings. "nearest": in 2-D for positions and 1-D for time, as published models do at run time.
+"smooth": bicubic and linear, for fine-tuning at another size. "flat": nearest along the flattened grid, as the official
 loader does before fine-tuning."""
 
 
@@ -27,7 +27,7 @@ POSITION_RULES: dict[Resize, str] = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """Tensors in the middle of being fitted, with what was done to them."""
+    """Partly fitted tensors, with the changes so far."""
 
     tensors: Mapping[str, Tensor]
     resized: tuple[Resized, ...] = ()
@@ -38,7 +38,7 @@ class Fitted:
 
 
 def fit_positions(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) -> Fitted:
-    """The position embedding on the wanted grid, or left out."""
+    """Interpolate the position embedding for the wanted grid, or remove it."""
     name = "embedding.position"
     before = fitted.tensors.get(name)
     if before is None:
@@ -59,7 +59,7 @@ def fit_positions(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Re
 
 
 def fit_time(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) -> Fitted:
-    """The time embedding for the wanted frames: resized, left out, or started at zero where there was no time."""
+    """Interpolate the time embedding for the wanted frames, remove it, or add one of zeros."""
     name = "embedding.time"
     before = fitted.tensors.get(name)
     if before is None:

@@ -1,4 +1,4 @@
-"""Weights fitted to a wanted model: embeddings resized, steps spread, the head renewed, every change written down."""
+"""Fit weights to a wanted model: interpolate embeddings, copy attention to new steps, replace the head."""
 
 from dataclasses import replace
 
@@ -17,23 +17,23 @@ from timesformer.weights.formats.source import Source
 from timesformer.weights.report import LoadReport, WeightsError
 
 FIXED = ("patch", "width", "depth", "heads", "mlp_ratio")
-"""Settings that weights can't be fitted to."""
+"""Settings that must be equal."""
 
 
 def fit(
     source: Source, config: ModelConfig, *, resize: Resize = "nearest", wanted: Outputs | None = None
 ) -> Checkpoint:
-    """A checkpoint of exactly the wanted model, filled from a source.
+    """Return a checkpoint of exactly the wanted model, filled from a source.
 
-    An image model, or one of another single step, gives its attention and LayerNorm to every step of the wanted scheme
-    (divided: time and space; local_global: local and global; axial: time, width and height), with the extra linears
-    and the time embedding at zero, so that only the last step acts at first. The head's rows go to the
-    ``wanted`` outputs of the same names, and those of others start anew; where nothing is said about outputs, the head
-    stays if it has as many.
-    Raises :class:`WeightsError` if the models differ in more than that, or a tensor of the backbone is missing.
+    The attention and LayerNorm of an image model, or of another scheme with one step, are copied to every step of the
+    wanted scheme (divided: time and space; local_global: local and global; axial: time, width and height). The
+    projections after all but the last step, and the time embedding, are zero-initialised, so that only the last step
+    has an effect at first. Rows of the head are kept for ``wanted`` outputs of the same names, and others are new;
+    without ``wanted``, the head is kept if it has as many outputs.
+    Raises :class:`WeightsError` if the models differ in anything else, or a tensor of the backbone is missing.
     """
     _refuse(source, config)
-    fitted = _spread(Fitted(dict(source.tensors)), source.config, config)
+    fitted = _copy_to_steps(Fitted(dict(source.tensors)), source.config, config)
     fitted = fit_positions(fitted, source.config, config, resize)
     fitted = fit_time(fitted, source.config, config, resize)
     fitted = _random(fitted, source.config, config)
@@ -70,7 +70,7 @@ def fit(
 
 
 def _clip(source: Source, config: ModelConfig) -> ClipConfig:
-    """The source's clip settings, with the frames and size that a changed model asks for."""
+    """Return the source's clip settings, with the frames and size of the wanted model."""
     clip = source.clip
     if config.frames != source.config.frames:
         clip = replace(clip, frames=config.frames)
@@ -80,7 +80,7 @@ def _clip(source: Source, config: ModelConfig) -> ClipConfig:
 
 
 def _other_span(old: ClipConfig, new: ClipConfig) -> tuple[str, ...]:
-    """A note where clips of another number of frames span another stretch of time."""
+    """Return a note where clips with another number of frames span another duration."""
     if old.frames == new.frames or new.sampling != "dense":
         return ()
     before, after = (clip.frames * clip.rate / clip.fps for clip in (old, new))
@@ -88,13 +88,13 @@ def _other_span(old: ClipConfig, new: ClipConfig) -> tuple[str, ...]:
 
 
 def _refuse(source: Source, config: ModelConfig) -> None:
-    """Raise if the wanted model differs in what can't be fitted."""
+    """Raise :class:`WeightsError` if the wanted model differs in a setting that can't be fitted."""
     for name in FIXED:
         have, want = getattr(source.config, name), getattr(config, name)
         alike = have == want or (name == "mlp_ratio" and int(have * config.width) == int(want * config.width))
         if not alike:
             raise WeightsError(
-                f"{source.name} has {name} {have} but {want} is wanted; weights can't be fitted to that: "
+                f"{source.name} has {name} {have} but {want} is wanted; weights can't be changed to that: "
                 f"set {name} to {have}."
             )
     try:
@@ -110,17 +110,19 @@ def _refuse(source: Source, config: ModelConfig) -> None:
 
 
 def _changes(old: ModelConfig, new: ModelConfig) -> tuple[str, ...]:
-    """Notes on settings under which the same tensors compute something else than they were trained for."""
+    """Return notes on settings with which the weights were not trained."""
     if old.scheme != new.scheme:
         return ()
     pairs = ((name, getattr(old, name), getattr(new, name)) for name in ("order", "class_in_time"))
     return tuple(
-        f"{name} {have!r} -> {want!r}: not what it was trained for" for name, have, want in pairs if have != want
+        f"{name} {have!r} -> {want!r}: the weights were not trained with it"
+        for name, have, want in pairs
+        if have != want
     )
 
 
-def _spread(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
-    """The one step's attention and LayerNorm for every step of another scheme; its extra linears at zero or random."""
+def _copy_to_steps(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
+    """Copy the attention and LayerNorm of the only step to every step of another scheme."""
     if old.scheme == new.scheme:
         return fitted
     (only,) = schemes.SCHEMES[old.scheme]
@@ -149,7 +151,7 @@ def _spread(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
 
 
 def _random(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
-    """Random values for time parts that should start from scratch."""
+    """Add random values for temporal parts, where the config's initialisation is "scratch"."""
     timeless = old.scheme != new.scheme or new.has_time_embedding > old.has_time_embedding
     if new.weight_init != "scratch" or not timeless:
         return fitted
@@ -161,12 +163,12 @@ def _random(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted:
 
 
 def _head(fitted: Fitted, source: Source, config: ModelConfig, wanted: Outputs | None) -> tuple[Fitted, str, Rows]:
-    """The head for the wanted outputs, what to say about it, and the old row of each."""
+    """Return the head for the wanted outputs, a note on it, and the old row of each output."""
     names = ("head.weight", "head.bias")
     same: Rows = tuple(range(config.classes))
     none: Rows = (None,) * config.classes
     if not all(name in fitted.tensors for name in names):
-        found, said = none, "new: the weights have none"
+        found, said = none, "new: the weights have no head"
     elif wanted is None:
         found, said = same if source.config.classes == config.classes else none, ""
     else:

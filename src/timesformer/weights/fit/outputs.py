@@ -1,4 +1,4 @@
-"""A head for other outputs: its rows follow the outputs' names, and what has no row begins anew."""
+"""A head for other outputs: rows are kept by the names of the outputs, and other rows are new."""
 
 import unicodedata
 from collections import Counter
@@ -12,14 +12,14 @@ from timesformer.config.training import Task
 from timesformer.weights.metadata import TargetStats
 
 Rows = tuple[int | None, ...]
-"""For each wanted output the row of the old head that is for the same, or None."""
+"""For each wanted output, the row of the old head for the same name, or None."""
 FEW = 5
-"""Names that a sentence lists."""
+"""Largest number of names in a sentence."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the outputs of a wanted model are for, such as the classes of a data set in their order."""
+    """The outputs of a model, such as the classes of a data set in their order."""
 
     labels: tuple[str, ...] = ()
     task: Task = "classes"
@@ -28,10 +28,10 @@ class Outputs:
 
 
 def rows(have: Sequence[str], want: Sequence[str]) -> Rows:
-    """Where the wanted names are among those that are there.
+    """Match wanted names to existing names.
 
-    Names are the same whatever Unicode form they are written in, and, where that leaves no doubt, whatever case. A name
-    that is there twice is nobody's.
+    Names match in any Unicode form and, where that is unambiguous, in any case. A name that occurs twice matches
+    nothing.
     """
     found = _exact([_form(name) for name in have], [_form(name) for name in want])
     taken = set(found)
@@ -46,20 +46,20 @@ def _form(name: str) -> str:
 
 
 def _exact(have: Sequence[str | None], want: Sequence[str | None]) -> Rows:
-    """The place of each wanted name that is there once and wanted once."""
+    """Return the row of each name that exists once and is wanted once."""
     theirs, ours = Counter(have), Counter(want)
     places = {name: number for number, name in enumerate(have) if name is not None and theirs[name] == 1}
     return tuple(places.get(name) if name is not None and ours[name] == 1 else None for name in want)
 
 
 def plan(have: Outputs, want: Outputs) -> tuple[Rows, str]:
-    """The rows to take for wanted outputs, and what to say about it."""
+    """Return the rows to keep for wanted outputs, and a note on them."""
     count = len(want.labels)
     nothing: Rows = (None,) * count
     if have.task != want.task:
-        return nothing, f"new: the weights' is for {have.task}, this one for {want.task}"
+        return nothing, f"new: the weights' head is for {have.task}, this one for {want.task}"
     if not have.labels:
-        return nothing, f"new, for {count} outputs: the weights don't name theirs"
+        return nothing, f"new, for {count} outputs: the weights have no class names"
     if have.labels == want.labels:
         return tuple(range(count)), f"kept: the same {count} names in the same order"
     found = rows(have.labels, want.labels)
@@ -78,7 +78,7 @@ def plan(have: Outputs, want: Outputs) -> tuple[Rows, str]:
 
 
 def taken(old: Tensor, drawn: Tensor, found: Rows) -> Tensor:
-    """Rows (outputs, ...) of an old head where they are found, drawn ones elsewhere."""
+    """Return the rows (outputs, ...) of an old head where they are found, and new ones elsewhere."""
     pairs = zip(drawn, found, strict=True)
     return torch.stack([new if row is None else old[row].to(new.dtype) for new, row in pairs])
 

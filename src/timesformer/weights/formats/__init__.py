@@ -1,1 +1,1 @@
-"""Everybody else's weights, read and written."""
+"""Reading and writing weights of other formats: official, Hugging Face, MMAction2, timm, DeiT and JAX."""

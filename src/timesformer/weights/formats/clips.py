@@ -11,10 +11,11 @@ SOMETHING_CLASSES, HOWTO_CLASSES = 174, 1059
 
 
 def clip_settings(settings: Settings, model: ModelConfig, source: str) -> tuple[ClipConfig, tuple[str, ...]]:
-    """The clip settings of a foreign source, and notes on what was inferred.
+    """Return the clip settings of foreign weights, and notes on assumptions.
 
-    Stated values win; what isn't stated is that of the official model of the same data set, frames and size. Where this
-    package wrote the source, stated frames are those of the model, and only others than it wrote win.
+    Values that aren't stated are those of the official model of the same data set, frames and size. Where this package
+    wrote the source, its description is used, and stated values override it; frames only if they differ from the
+    model's.
     """
     stated = dict(settings.clip)
     if settings.ours is not None:
@@ -25,21 +26,19 @@ def clip_settings(settings: Settings, model: ModelConfig, source: str) -> tuple[
     notes: list[str] = []
     if isinstance(stated.get("size"), int) and stated["size"] % model.patch:
         notes.append(
-            f"crops of {stated.pop('size')} px stated, which patches of {model.patch} don't divide: "
+            f"crops of {stated.pop('size')} px stated, which is not divisible by patches of {model.patch}: "
             f"{in_pixels(size).removesuffix(' px')} taken"
         )
     usual = asdict(usual_clip(model.frames, size, settings.dataset or _data_set(model.classes)))
     clip = metadata.decode(ClipConfig, usual | stated, f"{source}: clip settings")
     if clip.frames != model.frames:
-        notes.append(
-            f"clips of {clip.frames} frames stated; the time embedding, for {model.frames}, follows as it runs"
-        )
+        notes.append(f"clips of {clip.frames} frames stated; the time embedding, for {model.frames}, is interpolated")
     if clip.frame_size != model.frame_size:
         notes.append(
-            f"crops of {in_pixels(clip.size)} stated; the position embedding, for {in_pixels(size)}, follows as it runs"
+            f"crops of {in_pixels(clip.size)} stated; the position embedding, for {in_pixels(size)}, is interpolated"
         )
     if not settings.dataset and model.classes == SOMETHING_CLASSES:
-        notes.append("174 classes: taken for Something-Something-V2, so frames from equal segments, channels in BGR")
+        notes.append("174 classes: Something-Something-V2 assumed: frames from equal segments, BGR channels")
     elif "rate" not in settings.clip and clip.sampling == "dense":
         notes.append(f"no sampling rate stated: {clip.rate} assumed, as in the official model of this size")
     return clip, tuple(notes)
@@ -50,7 +49,7 @@ def _data_set(classes: int) -> str:
 
 
 def usual_clip(frames: int, size: int | tuple[int, int], dataset: str = "") -> ClipConfig:
-    """Clip settings of the official model with these frames and this size (paper, appendix A and released configs)."""
+    """Return the clip settings of the official model of this size (paper, appendix A, and the released configs)."""
     if dataset == "ssv2":
         return ClipConfig(frames=frames, size=size, sampling="segments", channels="bgr")
     rate = 32

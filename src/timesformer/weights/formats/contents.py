@@ -1,4 +1,4 @@
-"""Which model a file of weights holds: found by its tensors' names, under whatever keys and prefixes it was saved."""
+"""Find the models in a file of weights by their tensors' names, under any keys and prefixes."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from timesformer.weights.formats.convert import Layout
+from timesformer.weights.formats.layouts import Layout
 from timesformer.weights.report import WeightsError
 
 PATTERNS: dict[Layout, tuple[str, str]] = {
@@ -19,42 +19,42 @@ PATTERNS: dict[Layout, tuple[str, str]] = {
     "mmaction2": ("backbone.", r"transformer_layers\.layers\.\d{1,18}\."),
     "official": ("", r"blocks\.\d{1,18}\.(?:norm[12]|attn|mlp|temporal_norm1|temporal_attn|temporal_fc)\."),
 }
-"""What the names of a layout's trunk begin with, and how those of its blocks go on."""
+"""Prefix of a layout's names, and the pattern of its block names."""
 TRUNK = re.compile(r"(?:^|(?<=\.))(?:cls_token|pos_embed|patch_embed|embeddings)(?:\.|$)")
-"""What lies beside the blocks of a vision transformer."""
+"""Tensors of a vision transformer outside its blocks."""
 WRAPPERS = ("model_state", "state_dict", "model")
-"""Usual keys of a state dict; of several, the first one is taken."""
+"""Usual keys of a state dict, in order of preference."""
 SECOND = ("student", "ema", "momentum", "target", "shadow", "avg", "average", "averaged", "swa")
 RANKS = {"teacher": 1, **dict.fromkeys(SECOND, 2), "text": 3, "decoder": 3}
-"""Words in a model's name that let others go before it: of DINO's two the teacher is taken, else what was trained."""
+"""Words in a model's name that lower its preference; of DINO's two models, the teacher is taken."""
 INSERTED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""What torch.compile, FSDP and recomputing put into names, in front or in the middle."""
+"""Parts that torch.compile, FSDP and gradient checkpointing add to names."""
 ADAPTER = re.compile(r"^base_model\.model\.|\.(?:lora_\w+|base_layer|modules_to_save|ia3_l)(?:\.|$)")
-"""What peft puts into names."""
+"""Parts that peft adds to names."""
 DEEPEST, MOST = 4, 64
-"""Dicts within dicts that are looked into, and models in a file that are told apart."""
+"""Deepest level of nested dicts, and largest number of models in a file, that are considered."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """A model that a file holds."""
+    """A model in a file."""
 
     keys: tuple[str, ...]
-    """The keys of the dicts that it lies in."""
+    """The keys of the nested dicts that contain it."""
     prefix: str
-    """What its tensors' names begin with."""
+    """Prefix of its tensors' names."""
     layout: Layout
     notes: tuple[str, ...] = ()
-    """Which model was chosen, where there are several."""
+    """Notes on the choice, where the file holds several models."""
 
     @property
     def name(self) -> str:
-        """Its keys and prefix, as `key` may name them; empty where the file is the model."""
+        """Its keys and prefix, as selected by ``key``; empty where the file is the model itself."""
         return ".".join((*self.keys, self.prefix)).strip(".")
 
     @property
     def rank(self) -> tuple[int, int, bool]:
-        """The lower, the rather it is taken."""
+        """Sort key; the model with the lowest rank is taken."""
         words = re.split(r"[\W_]+", self.name.lower())
         wrapper = self.keys[-1] if self.keys else ""
         known = WRAPPERS.index(wrapper) if wrapper in WRAPPERS else len(WRAPPERS)
@@ -62,10 +62,10 @@ class Held:
 
 
 def choose(content: dict[Any, Any], source: str, key: str = "") -> Held:
-    """The model to take from what a file holds: the one that ``key`` names, or the first by rank.
+    """Choose a model of a file: the one that ``key`` names, or the one with the lowest rank.
 
-    Raises :class:`WeightsError` where no tensors have the names of a known layout, where they are those of an adapter,
-    where nothing has the name of ``key``, and where several models have equal rights.
+    Raises :class:`WeightsError` where no tensors have names of a known layout, where they are an adapter's, where no
+    model is named ``key``, and where the choice is ambiguous.
     """
     found = [held for keys, names in _state_dicts(content) for held in _models(keys, names)][:MOST]
     if not found:
@@ -84,7 +84,7 @@ def choose(content: dict[Any, Any], source: str, key: str = "") -> Held:
 
 
 def inside(content: dict[Any, Any], keys: Iterable[str]) -> dict[Any, Any]:
-    """The dict under keys."""
+    """Return the dict under nested keys."""
     found = content
     for key in keys:
         found = next(value for name, value in dict.items(found) if str(name) == key and isinstance(value, dict))
@@ -92,7 +92,7 @@ def inside(content: dict[Any, Any], keys: Iterable[str]) -> dict[Any, Any]:
 
 
 def beside(content: dict[Any, Any], keys: tuple[str, ...]) -> dict[Any, Any]:
-    """What lies beside the dicts on the way down the keys, the nearest first."""
+    """Return all other entries of the dicts along the keys."""
     found: dict[Any, Any] = {}
     for depth, key in enumerate(keys):
         found |= {name: value for name, value in inside(content, keys[:depth]).items() if str(name) != key}
@@ -100,20 +100,20 @@ def beside(content: dict[Any, Any], keys: tuple[str, ...]) -> dict[Any, Any]:
 
 
 def is_tensor(value: object) -> bool:
-    """Whether something is a plain tensor in memory."""
+    """Whether a value is a dense tensor on the CPU."""
     return isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"
 
 
 def tensors_of(content: dict[Any, Any]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors in a dict, and the names of its other entries."""
+    """Return the tensors in a dict, and the names of its other entries."""
     tensors = {name: value for name, value in content.items() if isinstance(name, str) and is_tensor(value)}
     return tensors, tuple(f"{name!s:.80}" for name in content if name not in tensors)
 
 
 def plain(tensors: Mapping[str, Tensor], held: Held, source: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A model's tensors by its layout's plain names, and their own name by plain name; all others are left out.
+    """Return a model's tensors under its layout's plain names, and the mapping from plain to original names.
 
-    Raises :class:`WeightsError` where an adapter lies in the model, or two tensors come to have one name.
+    Raises :class:`WeightsError` where the model contains an unmerged adapter, or two tensors have the same plain name.
     """
     trunk, pattern = PATTERNS[held.layout]
     start = re.compile(re.escape(trunk) + pattern)
@@ -124,15 +124,17 @@ def plain(tensors: Mapping[str, Tensor], held: Held, source: str) -> tuple[dict[
     bare = not any(start.match(text) for text in mine.values())
     own = {f"{trunk}{text}" if bare else text: name for name, text in mine.items()}
     if len(own) < len(mine):
-        raise WeightsError(f"{source} has two tensors for one name once wrappers are left out; save the bare model.")
+        raise WeightsError(
+            f"{source} has two tensors of the same name once wrappers are removed; save the unwrapped model."
+        )
     return {text: tensors[name] for text, name in own.items()}, own
 
 
 def adapter(source: str, base: str = "", *, unmerged: bool = False) -> str:
-    """What to say of an adapter, alone or ``unmerged`` in a model: it is no model yet, and how it becomes one."""
-    what = f"it holds only what is added to a model{f', {base:.80},' if base else ''} and not the model"
+    """Return the message for an adapter, alone or ``unmerged`` in a model, with how to merge it."""
+    what = f"it holds only the changes to a model{f', {base:.80},' if base else ''} and not the model"
     if unmerged:
-        what = "its numbers lie beside those of the model, not in them"
+        what = "its weights are stored beside those of the model and not merged"
     return (
         f"{source} is a peft adapter: {what}. Merge it where it was made: merged = "
         "PeftModel.from_pretrained(base_model, ADAPTER_FOLDER).merge_and_unload(), then merged.save_pretrained(FOLDER) "
@@ -141,7 +143,7 @@ def adapter(source: str, base: str = "", *, unmerged: bool = False) -> str:
 
 
 def _state_dicts(content: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """Every dict with tensors, as its keys and its tensors' names, but for those of optimisers."""
+    """Yield every dict with tensors, as its keys and tensor names, except those of optimisers."""
     seen: set[int] = set()
     waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while waiting:
@@ -159,7 +161,7 @@ def _state_dicts(content: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], lis
 
 
 def _models(keys: tuple[str, ...], names: Collection[str]) -> Iterator[Held]:
-    """The models whose tensors have these names: blocks of a layout beside what else a vision transformer has."""
+    """Yield the models with these tensor names: a layout's blocks and the other parts of a vision transformer."""
     short = [INSERTED.sub("", name) for name in names]
     trunks = {name[: found.start()] for name in short if (found := TRUNK.search(name))}
     for layout, (trunk, pattern) in PATTERNS.items():
@@ -171,14 +173,14 @@ def _models(keys: tuple[str, ...], names: Collection[str]) -> Iterator[Held]:
 
 
 def _named(found: Iterable[Held], key: str) -> list[Held]:
-    """The models of a name: of that whole name, key or prefix, or else with it within."""
+    """Return the models with a name, key or prefix equal to ``key``, or else those that contain it."""
     found, key = list(found), key.strip(".")
     exact = [held for held in found if key in (held.name, ".".join(held.keys), held.prefix.strip("."))]
     return exact or [held for held in found if f".{key}." in f".{held.name}."]
 
 
 def _nothing(content: dict[Any, Any], source: str) -> str:
-    """What to say of a file in which no model is found."""
+    """Return the message for a file without a model."""
     dicts = list(_state_dicts(content))
     names = [name for _, some in dicts for name in some]
     keys = ", ".join(f"{name!s:.60}" for name in list(dict.keys(content))[:10])

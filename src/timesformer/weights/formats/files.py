@@ -1,4 +1,4 @@
-"""Files of weights, recognised by what is in them: raw tensors and the texts beside them, under their own names."""
+"""Open files of weights, recognised by their content: raw tensors under their own names, with their metadata."""
 
 import io
 import warnings
@@ -21,13 +21,13 @@ from timesformer.weights.report import WeightsError
 Container = Literal["safetensors", "pickle", "arrays"]
 FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 NESTED_PROCESSORS = ("video_processor", "image_processor")
-"""Entries of processor_config.json, where transformers has kept preprocessor settings since its release 5."""
+"""Entries of processor_config.json, where transformers keeps preprocessor settings since release 5."""
 PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 
 
 @dataclass(frozen=True)
 class Raw:
-    """Tensors of a file or folder as they lie there, and everything beside them that may describe them."""
+    """The tensors of a file or folder, and the metadata stored with them."""
 
     path: Path
     container: Container
@@ -35,9 +35,9 @@ class Raw:
     dropped: tuple[str, ...] = ()
     """Entries of the state dict that aren't tensors."""
     held: Held | None = None
-    """Which of the models in the file was chosen; None where it can hold but one."""
+    """The chosen model of the file; None for formats with a single model."""
     description: str = ""
-    """JSON of a checkpoint of ours."""
+    """JSON description of our own checkpoint."""
     beside: Mapping[Any, Any] = field(default_factory=dict)
     """The pickle's other entries."""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -47,10 +47,10 @@ class Raw:
 
 
 def open_weights(path: Path, key: str = "") -> Raw:
-    """Whatever lies at a path: a file of any known container, or a folder with config.json and weights.
+    """Open a file of any known container, or a folder with config.json and weights.
 
-    ``key`` names one of several models in it. Raises :class:`WeightsError` if it's absent, damaged, too large for its
-    size, or not weights.
+    ``key`` selects one of several models. Raises :class:`WeightsError` if the path is missing, damaged, unpacks to a
+    disproportionate size, or has no weights.
     """
     raw = _open_folder(path, key) if path.is_dir() else _open_file(path, key)
     beside = path.parent / "config.json"
@@ -58,15 +58,15 @@ def open_weights(path: Path, key: str = "") -> Raw:
         raw = _with_texts(raw, path.parent)
     if raw.description or raw.container == "arrays":
         if key:
-            raise WeightsError(f"{path} holds one model, which has no name: leave key {key!r:.80} (--key) out.")
+            raise WeightsError(f"{path} holds one model without a name: leave key {key!r:.80} (--key) out.")
         return raw
     return raw if raw.held else replace(raw, held=contents.choose(dict(raw.tensors), str(raw.path), key))
 
 
 def _open_file(path: Path, key: str = "", *, part: bool = False) -> Raw:
-    """A file as it lies there; ``part`` is one of several with a model's tensors."""
+    """Open a file; ``part`` if it is one of several shards of a model."""
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist; check the path, or take a name from `timesformer zoo`.")
+        raise WeightsError(f"{path} does not exist; check the path, or use a name that `timesformer zoo` lists.")
     with path.open("rb") as file:
         head = file.read(256)
     if head[:4] == b"PK\x03\x04":
@@ -109,17 +109,17 @@ def _open_pickle(path: Path, key: str, *, part: bool) -> Raw:
 
 
 def check_size(tensors: Mapping[str, Tensor], size: int, path: Path) -> None:
-    """Raise :class:`WeightsError` if tensors claim many times the bytes that the file has, by strides of zero."""
+    """Raise :class:`WeightsError` if tensors claim many times the file's bytes, by strides of zero."""
     claimed = sum(value.numel() * value.element_size() for value in tensors.values())
     if claimed > pickles.LARGEST_GROWTH * size + 4096:
         raise WeightsError(
-            f"{path} claims {claimed} bytes of tensors in a file of {size}; it is damaged or made to harm: "
+            f"{path} claims {claimed} bytes of tensors in a file of {size}; it is damaged or malicious: "
             "get the file again."
         )
 
 
 def _open_arrays(path: Path) -> Raw:
-    """The arrays of a .npz file as tensors; raises :class:`WeightsError` for anything but plain numbers."""
+    """Return the arrays of a .npz file as tensors; raises :class:`WeightsError` for objects other than numbers."""
     tensors: dict[str, Tensor] = {}
     dropped: list[str] = []
     try:
@@ -136,13 +136,13 @@ def _open_arrays(path: Path) -> Raw:
                     dropped.append(f"{name:.80}")
     except WeightsError:
         raise
-    except Exception as error:  # a damaged archive can raise anything, and all of it means the same
+    except Exception as error:  # a damaged archive can raise any exception
         raise WeightsError(f"{path} is not a whole .npz file ({error!s:.120}); get the file again.") from error
     return Raw(path, "arrays", tensors, dropped=tuple(dropped))
 
 
 def _check_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
-    """Raise :class:`WeightsError` if an array claims another size than its entry has, before room is made for it."""
+    """Raise :class:`WeightsError` if an array claims another size than its entry, before it is allocated."""
     with archive.open(entry) as file:
         head = io.BytesIO(file.read(4096))
     version = np.lib.format.read_magic(head)
@@ -154,7 +154,7 @@ def _check_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -
 
 
 def _open_folder(path: Path, key: str) -> Raw:
-    """A folder as transformers and timm write it: config.json and weights in one file or in numbered shards."""
+    """Open a folder of transformers or timm: config.json, and weights in one file or in shards."""
     if (path / "adapter_config.json").is_file():
         base = _json(path / "adapter_config.json").get("base_model_name_or_path")
         raise WeightsError(contents.adapter(str(path), base if isinstance(base, str) else ""))
@@ -170,9 +170,9 @@ def _open_folder(path: Path, key: str) -> Raw:
 
 
 def _open_shards(folder: Path, index: str) -> Raw:
-    """All shards that an index lists, each tensor from the shard that it names.
+    """Open all shards of an index, taking each tensor from its listed shard.
 
-    Raises :class:`WeightsError` if a shard is absent or lacks what is listed.
+    Raises :class:`WeightsError` if a shard or a listed tensor is missing.
     """
     listed = _json(folder / index).get("weight_map")
     if not isinstance(listed, dict) or not listed or not all(isinstance(shard, str) for shard in listed.values()):
@@ -194,13 +194,13 @@ def _open_shards(folder: Path, index: str) -> Raw:
     absent = [name for name in listed if name not in tensors]
     if absent:
         raise WeightsError(
-            f"{folder} lacks {len(absent)} listed tensors, such as {absent[0]:.80}; get the shards again."
+            f"{folder} misses {len(absent)} listed tensors, such as {absent[0]:.80}; get the shards again."
         )
     return Raw(folder, container, tensors, dropped=tuple(dropped))
 
 
 def _with_texts(raw: Raw, folder: Path) -> Raw:
-    """The same tensors with the folder's config.json and preprocessor settings."""
+    """Add the folder's config.json and preprocessor settings."""
     config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
     nested = _json(folder / "processor_config.json") if (folder / "processor_config.json").is_file() else {}
     candidates = [nested[name] for name in NESTED_PROCESSORS if isinstance(nested.get(name), dict)]

@@ -1,4 +1,4 @@
-"""Image transformers as a start: timm and DeiT files and the arrays of the original JAX release."""
+"""Image transformers: timm and DeiT files, and the arrays of the original JAX release."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def is_jax(names: Mapping[str, Tensor]) -> bool:
 
 
 def from_jax(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The original release's arrays under timm's names: kernels transposed, queries, keys and values joined."""
+    """Convert the original release's arrays to timm's names, with kernels transposed and q, k and v concatenated."""
     prefix = next(name for name in arrays if name.endswith("embedding/kernel"))[: -len("embedding/kernel")]
     tensors: dict[str, Tensor] = {}
     for name, value in arrays.items():
@@ -57,7 +57,7 @@ JAX_BLOCK = {
 
 
 def _block_tensor(tensors: dict[str, Tensor], block: str, name: str, value: Tensor) -> None:
-    """Put one array of a block where it belongs: (heads, d / heads) side by side, kernels as (out, in)."""
+    """Convert one array of a block: heads are concatenated, kernels become (out, in)."""
     if name == "MultiHeadDotProductAttention_1/out/kernel":  # (heads, d / heads, d)
         tensors[f"{block}attn.proj.weight"] = _dimensions(value, 3, name).flatten(0, 1).T
     elif name in JAX_BLOCK:
@@ -71,7 +71,7 @@ def _block_tensor(tensors: dict[str, Tensor], block: str, name: str, value: Tens
 
 
 def _join(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Queries, keys and values of each block as one tensor, where all three are there and alike."""
+    """Concatenate queries, keys and values of each block, where all three exist with equal shapes."""
     joined = dict(tensors)
     for name in tensors:
         if match := re.fullmatch(r"(blocks\.\d+\.attn\.)query\.(weight|bias)", name):
@@ -88,13 +88,13 @@ def _dimensions(value: Tensor, count: int, name: str) -> Tensor:
 
 
 def jax_heads(arrays: Mapping[str, Tensor]) -> int | None:
-    """Attention heads, which the original release's kernels show: (d, heads, d / heads)."""
+    """Return the number of heads, from the shape of the original release's kernels: (d, heads, d / heads)."""
     kernels = (value for name, value in arrays.items() if name.endswith("query/kernel") and value.ndim == 3)
     return next((kernel.shape[1] for kernel in kernels), None)
 
 
 def without_distillation(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """A distilled DeiT without its second token's place in the position embedding, and a note where that was done."""
+    """Remove a distilled DeiT's second token from the position embedding, and return a note if there was one."""
     position = tensors.get("pos_embed")
     if "dist_token" not in tensors or position is None or position.ndim != 3 or position.shape[1] < 3:
         return dict(tensors), ()
@@ -103,17 +103,17 @@ def without_distillation(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
 
 
 def remarks(tensors: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
-    """What a user of an image model's tensors should know.
+    """Return notes on the tensors of an image model.
 
-    Raises :class:`WeightsError` for one that averages its patches instead of asking its class token.
+    Raises :class:`WeightsError` for a model that pools its patches instead of using its class token.
     """
     if any(name.startswith("fc_norm.") for name in tensors):
         raise WeightsError(
-            f"{source} has fc_norm: its head reads the average of the patches, which isn't supported; choose a ViT "
-            "whose head reads the class token."
+            f"{source} has fc_norm: its head uses the average of the patches, which isn't supported; choose a ViT "
+            "whose head uses the class token."
         )
     notes = [
-        "no time part: taken for an image model; if it is a video model of frames apart, pass scheme='space' "
+        "no temporal part: taken for an image model; if it is a video model with space attention, pass scheme='space' "
         "(--scheme space; train: --model.scheme space)"
     ]
     if any(name.startswith("norm_pre.") for name in tensors):
@@ -121,15 +121,27 @@ def remarks(tensors: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
+MOCO = ("base_encoder", "momentum_encoder")
+"""Names of the two models in a file of MoCo v3."""
+MOCO_SMALL_HEADS = 12
+"""Heads of MoCo v3's ViT-S, whose width of 384 is usually divided into 6 heads."""
+
+
+def moco_heads(model: str, tensors: Mapping[str, Tensor]) -> int | None:
+    """Return the heads of MoCo v3's ViT-S, recognised by its width and the name of the model in the file, or None."""
+    is_small = "cls_token" in tensors and tensors["cls_token"].shape[-1] == 384
+    return MOCO_SMALL_HEADS if is_small and set(MOCO) & set(model.split(".")) else None
+
+
 def timm_heads(config: Mapping[str, Any]) -> int | None:
-    """Attention heads that a timm folder's config.json states, where they are not those of its architecture."""
+    """Return the number of heads in a timm folder's config.json, if it differs from the architecture's."""
     stated = config.get("model_args")
     heads: Any = stated.get("num_heads") if isinstance(stated, dict) else None
     return heads if fits(heads, int) and heads > 0 else None
 
 
 def timm_remarks(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a timm folder's config.json says of a model that is computed otherwise here."""
+    """Return notes on settings in a timm folder's config.json that are not supported here."""
     name = config.get("architecture")
     if not isinstance(name, str) or "quickgelu" not in name:
         return ()
@@ -137,7 +149,7 @@ def timm_remarks(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def timm_clip(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Normalisation that a timm folder's config.json states."""
+    """Return the normalisation in a timm folder's config.json."""
     stated = config.get("pretrained_cfg", config)
     if not isinstance(stated, dict):
         return {}

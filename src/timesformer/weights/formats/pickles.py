@@ -1,8 +1,8 @@
-"""Pickled weights from strangers, opened so that nothing in them is ever executed.
+"""Read untrusted pickled weights without executing anything in them.
 
-``torch.load(weights_only=True)`` does the reading and nothing else is tried. Before it, the file's opcodes are walked
-without running them: what it would call must be on a short list, and what it would unpack must be in proportion to its
-size, since torch's own list still lets a small file ask for a huge buffer.
+The file is read by ``torch.load(weights_only=True)`` only. Before that, its opcodes are scanned without running them:
+all callables must be on a short list, and the unpacked size must be in proportion to the file, since torch's own list
+still lets a small file allocate a huge buffer.
 """
 
 import io
@@ -32,32 +32,32 @@ CALLABLE = {
         for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
     ),
 }
-"""Everything that a state dict of tensors needs."""
+"""All callables that a state dict needs."""
 INDIRECT = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
-"""Opcodes that name what they call in ways that ``torch.save`` doesn't use."""
+"""Opcodes for calls that ``torch.save`` never writes."""
 LARGEST_PICKLE = 2**24
-"""Bytes of the pickled structure; a published checkpoint has a few hundred thousand."""
+"""Largest pickled structure in bytes; a published checkpoint has a few hundred thousand."""
 LARGEST_GROWTH = 4
-"""Unpacked bytes per byte of file; weights don't compress by more than a tenth."""
+"""Largest ratio of unpacked bytes to file size; weights hardly compress."""
 LEGACY_PICKLES = 5
-"""Pickles at the start of a file of torch before 1.6: magic, version, system, structure, storage names."""
+"""Number of pickles at the start of a file of torch before 1.6: magic, version, system, structure, storages."""
 
 
 def read(path: Path) -> Any:
-    """What a pickled weights file holds, on the CPU.
+    """Return the content of a pickled weights file, on the CPU.
 
-    Raises :class:`WeightsError` for code or objects beside tensors, damage, and a size out of proportion.
+    Raises :class:`WeightsError` for code, for objects other than tensors, for damage, and for a disproportionate size.
     """
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # damaged pickles hold odd escapes, which Python deprecates
             _inspect(file, path)
             file.seek(0)
-            # the open file, since torch takes a path that ends in .safetensors for something else
+            # as an open file, since torch treats a path that ends in .safetensors differently
             return _bare(torch.load(file, map_location="cpu", weights_only=True), {})
     except WeightsError:
         raise
-    except Exception as error:  # a damaged pickle can raise anything at all, and all of it means the same
+    except Exception as error:  # a damaged pickle can raise any exception
         first = str(error).strip().split("\n")[0].partition("In PyTorch 2.6")[0].strip()
         raise WeightsError(
             f"{path} is not a whole PyTorch weights file ({type(error).__name__}: {first:.120}); get the file again."
@@ -65,9 +65,9 @@ def read(path: Path) -> Any:
 
 
 def _bare(value: Any, seen: dict[int, Any]) -> Any:
-    """The same with plain dicts and lists: a pickle can give those of other kinds attributes that hide their methods.
+    """Copy into plain dicts and lists: a pickle can give subclasses attributes that hide their methods.
 
-    What lies at several places stays one thing, or a small file could grow without end.
+    Shared objects stay shared; otherwise a small file could expand without limit.
     """
     if not isinstance(value, dict | list | tuple) or isinstance(value, torch.Size):
         return value
@@ -88,7 +88,7 @@ def _bare(value: Any, seen: dict[int, Any]) -> Any:
 
 
 def _inspect(file: BinaryIO, path: Path) -> None:
-    """Raise :class:`WeightsError` if a file would call anything unusual or unpack to many times its size."""
+    """Raise :class:`WeightsError` if a file would call anything not allowed or unpack to many times its size."""
     if file.read(2) != b"PK":
         file.seek(0)
         for _ in range(LEGACY_PICKLES):
@@ -118,7 +118,7 @@ def check_growth(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def _allow(stream: BinaryIO, path: Path) -> None:
-    """Walk one pickle without running it; raise :class:`WeightsError` for a call that isn't on the list."""
+    """Scan one pickle without running it; raises :class:`WeightsError` for a call that isn't allowed."""
     start = stream.tell()
     for opcode, argument, position in _opcodes(stream):
         if (position or 0) - start > LARGEST_PICKLE:
@@ -126,18 +126,18 @@ def _allow(stream: BinaryIO, path: Path) -> None:
         if opcode in INDIRECT or (opcode == "GLOBAL" and argument not in CALLABLE):
             wanted = argument if opcode == "GLOBAL" else opcode
             raise WeightsError(
-                f"{path} holds Python objects beside tensors ({wanted!s:.80}), which could run code, so it stays shut. "
-                "If you trust where it comes from, open it there and save its state dict alone: "
+                f"{path} holds Python objects other than tensors ({wanted!s:.80}), which could run code, so it is not "
+                "opened. If you trust its source, load it there and save only its state dict: "
                 "torch.save({'state_dict': ...}, NEW_FILE)."
             )
 
 
 def _opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any, int | None]]:
-    """Name, argument and position of each opcode of one pickle."""
+    """Yield name, argument and position of each opcode of one pickle."""
     for opcode, argument, position in pickletools.genops(stream):
         yield opcode.name, argument, position
 
 
 def is_pickle(head: bytes) -> bool:
-    """Whether a file that begins so may be a pickle."""
+    """Whether a file with these first bytes may be a pickle."""
     return head[:1] == pickle.PROTO and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")

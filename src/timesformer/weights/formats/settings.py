@@ -1,4 +1,4 @@
-"""What foreign weights say about their model and clips: official cfg text, config.json, preprocessor settings."""
+"""Read the settings of foreign weights: official cfg text, config.json and preprocessor settings."""
 
 import json
 import re
@@ -18,14 +18,14 @@ ATTENTION: dict[str, Scheme] = {
     "joint_space_time": "joint",
 }
 OURS = "# timesformer "
-"""Begins the line of a cfg text that holds a description of ours; to any other reader it is a comment."""
+"""Start of the line with our description in a cfg text; other readers see a comment."""
 DESCRIPTION = "timesformer_description"
-"""Key of a config.json that holds a description of ours; transformers keeps it and makes nothing of it."""
+"""Key of our description in a config.json; transformers ignores and keeps it."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a source states; anything it leaves open is inferred from its tensors."""
+    """The stated settings of a source; all others are inferred from its tensors."""
 
     scheme: Scheme | None = None
     heads: int | None = None
@@ -35,14 +35,14 @@ class Settings:
     """Name of the data set, where it is stated."""
     labels: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
-    """Height and width of the frames that the position embedding is for."""
+    """Frame height and width of the position embedding."""
     ours: Description | None = None
-    """The whole description, where this package wrote the source."""
+    """Our complete description, where this package wrote the source."""
     notes: tuple[str, ...] = ()
 
 
 def from_cfg(text: str, source: str) -> Settings:
-    """Settings in the cfg text of an official checkpoint."""
+    """Return the settings in the cfg text of an official checkpoint."""
     line = next((line for line in text.split("\n") if line.startswith(OURS)), None)
     ours = None if line is None else metadata.from_json(line.removeprefix(OURS), f"{source}: cfg")
     entries = flatten(text)
@@ -68,7 +68,7 @@ def from_cfg(text: str, source: str) -> Settings:
 
 
 def flatten(text: str) -> dict[str, str | list[str]]:
-    """The scalars and lists of a two-level YAML text as "SECTION.KEY": value; other lines are passed over.
+    """Return the scalars and lists of a two-level YAML text as "SECTION.KEY": value; other lines are ignored.
 
     The official configs need no more of YAML than that, so no parser for all of it is asked for.
     """
@@ -105,7 +105,7 @@ def _scheme(attention: object, source: str) -> Scheme:
 
 
 def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], source: str) -> Settings:
-    """Settings in the config.json and preprocessor settings of transformers.
+    """Return the settings in the config.json and preprocessor settings of transformers.
 
     Raises :class:`WeightsError` for variants that this model can't compute: another activation or LayerNorm epsilon.
     """
@@ -135,7 +135,7 @@ def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], s
 
 
 def _size(stated: object, source: str) -> tuple[int, int]:
-    """Height and width that a config.json states: a number, a list of two, or both by name."""
+    """Return the height and width in a config.json: a number, a list of two, or a dict."""
     named: Any = [stated.get("height"), stated.get("width")] if isinstance(stated, dict) else stated
     listed = named if isinstance(named, list) else [named]
     if len(listed) in (1, 2) and all(checks.fits(side, int) and side > 0 for side in listed):
@@ -144,7 +144,7 @@ def _size(stated: object, source: str) -> tuple[int, int]:
 
 
 def _other_sizes(processor: Mapping[str, Any], size: tuple[int, int]) -> tuple[str, ...]:
-    """A note where a preprocessor makes frames of another size than the model's."""
+    """Return a note where the preprocessor's frame size differs from the model's."""
     stated = (processor.get(name) for name in ("size", "crop_size"))
     found: list[Any] = [side for value in stated for side in (value.values() if isinstance(value, dict) else (value,))]
     other = sorted(side for side in found if checks.fits(side, int) and side not in size)
@@ -155,7 +155,7 @@ def _other_sizes(processor: Mapping[str, Any], size: tuple[int, int]) -> tuple[s
 
 
 def normalisation(processor: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean and standard deviation for pixels between 0 and 1, from the settings of an image or video processor."""
+    """Return mean and standard deviation for pixels between 0 and 1, from the settings of a processor."""
     if processor.get("do_normalize", True) is False:
         mean, std = [0.0] * 3, [1.0] * 3
     elif "image_mean" in processor and "image_std" in processor:
@@ -173,11 +173,11 @@ def normalisation(processor: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _labels(names: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Class names in order, none where they are only the numbers that transformers fills in; and a note on others."""
+    """Return the class names in order, without the placeholders of transformers; and a note on invalid ones."""
     if not isinstance(names, dict):
         return (), ()
     ordered = [names.get(str(number), names.get(number)) for number in range(len(names))]
     if all(isinstance(name, str) for name in ordered):
         filled = all(name == f"LABEL_{number}" for number, name in enumerate(ordered))
         return () if filled else tuple(map(str, ordered)), ()
-    return (), ("id2label is no list of names numbered from 0: left out",)
+    return (), ("id2label is not numbered from 0: not used",)

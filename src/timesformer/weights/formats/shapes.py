@@ -13,13 +13,10 @@ from timesformer.weights.report import WeightsError
 
 OTHER_HEADS = {1280: 16, 1408: 16}
 """Heads of the image transformers whose heads aren't 64 wide (ViT-H and ViT-g), by width."""
-
-
 MOCO_SMALL = 384
-"""Width at which published image transformers have 6 heads, or 12."""
-
-
-HOW_HEADS = "if it has others, say so: heads=N (--heads N; train: --model.heads N)"
+"""Width of ViT-S, which has 6 heads in most published models and 12 in MoCo v3."""
+NOT_STATED = "heads not stated"
+HOW_HEADS = "if that is wrong, give the number: heads=N (--heads N; train: --model.heads N)"
 
 
 def model_config(
@@ -30,9 +27,13 @@ def model_config(
     *,
     size: int | tuple[int, int] | None,
     heads: int | None,
+    known_heads: int | None,
     source: str,
 ) -> tuple[ModelConfig, tuple[str, ...]]:
-    """The config that tensors fit, and a note on the heads where nothing states them."""
+    """Return the config that tensors fit, and a note on the heads where they are assumed.
+
+    ``heads`` are the caller's; ``known_heads`` are those of a published model that the tensors were recognised as.
+    """
     base = stated.ours.model if stated.ours else ModelConfig()
     width = _shape(tensors, "embedding.class_token", 3, source)[2]
     patch = _shape(tensors, "embedding.patch.weight", 4, source)[3]
@@ -46,8 +47,8 @@ def model_config(
     if stated.heads or stated.ours:
         heads = stated.heads or base.heads
     elif heads is None:
-        heads = _usual_heads(width)
-        guess = (assumed_heads(heads, width),)
+        heads = known_heads or _usual_heads(width)
+        guess = (_assumed_heads(heads, width, published=known_heads is not None),)
     try:
         known = base.grid if stated.ours else None
         if stated.size and patch:
@@ -71,19 +72,20 @@ def model_config(
 
 
 def _usual_heads(width: int) -> int:
-    """Heads that a model of a width most likely has: those of the published ones, 64 wide, or as nearly as fits."""
+    """Return the usual number of heads for a width: 64 wide, as in published models, or as near as the width allows."""
     usual = OTHER_HEADS.get(width, max(width // 64, 1))
     return next(heads for heads in range(usual, 0, -1) if width % heads == 0)
 
 
-def assumed_heads(heads: int, width: int) -> str:
-    """What to say of heads that nothing states."""
+def _assumed_heads(heads: int, width: int, *, published: bool) -> str:
+    """Return the note on an assumed number of heads."""
     other = "; MoCo v3's ViT-S has 12" if width == MOCO_SMALL else ""
-    return f"heads not stated: {heads} assumed, {width // heads} wide{other}; {HOW_HEADS}"
+    why = ", as in MoCo v3's ViT-S" if published else f", {width // heads} wide{other}"
+    return f"{NOT_STATED}: {heads} assumed{why}; {HOW_HEADS}"
 
 
 def mlp_ratio(hidden: int, width: int, known: float) -> float:
-    """The ratio that gives a hidden width: the known one if it does, else the quotient, rounded up where it must be."""
+    """Return the ratio that gives a hidden width: the known one if it fits, else the quotient, rounded up if needed."""
     quotient = hidden / width
     candidates = (known, quotient, math.nextafter(quotient, math.inf))
     return next((ratio for ratio in candidates if int(width * ratio) == hidden), quotient)
@@ -92,7 +94,7 @@ def mlp_ratio(hidden: int, width: int, known: float) -> float:
 def _grid(
     patches: int, patch: int, known: tuple[int, int] | None, size: int | tuple[int, int] | None, source: str
 ) -> tuple[int, int]:
-    """Rows and columns of a position embedding: as described, else square, else as the wanted size has them."""
+    """Return rows and columns of a position embedding: as described, else square, else those of the wanted size."""
     if known is not None and known[0] * known[1] == patches:
         return known
     side = math.isqrt(max(patches, 0))
@@ -103,15 +105,15 @@ def _grid(
     unplaced = side * side + 2 * side == patches
     hint = "; if it is a timm model whose class token has no place (no_embed_class), choose another" if unplaced else ""
     raise WeightsError(
-        f"{source} has a position embedding of {patches} patches, which is no square grid; "
-        f"give the size that it was made for as size=(height, width) (--size HEIGHT WIDTH){hint}."
+        f"{source} has a position embedding of {patches} patches, which is not a square grid; "
+        f"give its frame size as size=(height, width) (--size HEIGHT WIDTH){hint}."
     )
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int, source: str) -> tuple[int, ...]:
-    """Shape of a tensor that must be there; raises :class:`WeightsError` if it isn't, or has other dimensions."""
+    """Return the shape of a required tensor; raises :class:`WeightsError` if it is missing or has other dimensions."""
     if name not in tensors:
-        raise WeightsError(f"{source} lacks {name}; a tensor of the backbone can't be made up: get the whole file.")
+        raise WeightsError(f"{source} has no {name}, which the backbone needs; get the complete file.")
     shape = tuple(tensors[name].shape)
     if len(shape) != dimensions or 0 in shape:
         raise WeightsError(f"{source}: {name} has shape {list(shape)}; {dimensions} dimensions are needed.")

@@ -1,4 +1,4 @@
-"""Foreign weights understood: tensors under our names, and the model and clips that they were made for."""
+"""Interpret foreign weights: their tensors under our names, and the model and clip settings that they were made for."""
 
 import re
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import Task
 from timesformer.weights import checkpoint, metadata
 from timesformer.weights.checkpoint import MOST_BLOCKS
-from timesformer.weights.formats import contents, convert, image, signs
+from timesformer.weights.formats import contents, detect, image, layouts
 from timesformer.weights.formats.clips import clip_settings
-from timesformer.weights.formats.convert import Layout
 from timesformer.weights.formats.files import Raw
+from timesformer.weights.formats.layouts import Layout
 from timesformer.weights.formats.settings import Settings
-from timesformer.weights.formats.shapes import assumed_heads, model_config
+from timesformer.weights.formats.shapes import NOT_STATED, model_config
 from timesformer.weights.metadata import TargetStats
 from timesformer.weights.report import WeightsError
 
@@ -28,34 +28,34 @@ TITLES: dict[Layout, str] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Weights under our names, with what is known about them."""
+    """Weights under our names, with their model, clip settings and labels."""
 
     name: str
     layout: str
     tensors: Mapping[str, Tensor]
     config: ModelConfig
-    """The model that the tensors fit."""
+    """The config of the model that the tensors fit."""
     clip: ClipConfig
     labels: tuple[str, ...] = ()
     task: Task = "classes"
     about: str = ""
     image: bool = False
-    """Whether it is an image model: one attention step, no time."""
+    """Whether it is an image model: one attention step, no temporal attention."""
     unused: tuple[str, ...] = ()
-    """Its tensors, by its own names, that the model has no place for."""
+    """Tensors, by their own names, that the model doesn't have."""
     zero: tuple[str, ...] = ()
-    """Tensors that its architecture leaves out and that are zero here, to the same effect."""
+    """Biases that the source architecture doesn't have and that are zero here, which is equivalent."""
     notes: tuple[str, ...] = ()
     states_heads: bool = True
-    """Whether the weights state the number of heads, which no tensor's shape shows."""
+    """Whether the weights state the number of heads, which can't be inferred from shapes."""
     target_stats: TargetStats = ()
 
 
 def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: int | None = None) -> Source:
-    """What raw weights are; ``size`` tells the frame size where the position embedding is no square grid.
+    """Interpret raw weights; ``size`` is the frame size where the position embedding is not a square grid.
 
-    ``heads`` are the attention heads where the weights don't state them. Raises :class:`WeightsError` if the names are
-    no known layout, a block has tensors that the model can't compute, or other heads are stated.
+    ``heads`` is the number of attention heads where the weights don't state it. Raises :class:`WeightsError` if the
+    names are of no known layout, if a block has tensors of another architecture, or if other heads are stated.
     """
     if raw.description:
         return _checked(_ours(raw), heads)
@@ -65,31 +65,38 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
     tensors = dict(raw.tensors)
     if raw.container == "arrays":
         if not image.is_jax(raw.tensors):
-            raise WeightsError(f"{raw.path} holds arrays that are no vision transformer's; give another file.")
+            raise WeightsError(f"{raw.path} holds arrays that are not a vision transformer's; give another file.")
         stated_heads = image.jax_heads(raw.tensors)
         tensors = image.from_jax(raw.tensors)
     elif raw.held:
         layout = raw.held.layout
         tensors, own = contents.plain(raw.tensors, raw.held, str(raw.path))
-    is_image = raw.container == "arrays" or not signs.is_video(raw, tensors, layout)
+    is_image = raw.container == "arrays" or not detect.is_video(raw, tensors, layout)
     notes = raw.held.notes if raw.held else ()
     if is_image:
         tensors, distilled = image.without_distillation(tensors)
         notes += distilled + image.remarks(tensors, str(raw.path)) + image.timm_remarks(raw.config)
         stated_heads = stated_heads or image.timm_heads(raw.config)
-    stated = Settings(heads=stated_heads, clip=image.timm_clip(raw.config)) if is_image else signs.stated(raw, layout)
-    scheme = stated.scheme or convert.infer_scheme(tensors, layout)
+    stated = Settings(heads=stated_heads, clip=image.timm_clip(raw.config)) if is_image else detect.stated(raw, layout)
+    scheme = stated.scheme or layouts.infer_scheme(tensors, layout)
     depth = _depth(tensors, layout, str(raw.path))
-    renamed, extra = convert.rename(tensors, convert.table(layout, scheme), depth)
+    renamed, extra = layouts.rename(tensors, layouts.table(layout, scheme), depth)
     _refuse_other_blocks(extra, layout, str(raw.path))
     renamed, zero = _without_bias(renamed, depth, is_image)
-    config, guess = model_config(renamed, scheme, depth, stated, size=size, heads=heads, source=str(raw.path))
+    known = image.moco_heads(raw.held.name, tensors) if is_image and raw.held else None
+    config, guess = model_config(
+        renamed, scheme, depth, stated, size=size, heads=heads, known_heads=known, source=str(raw.path)
+    )
     clip, assumed = clip_settings(stated, config, str(raw.path))
     wrong_labels: tuple[str, ...] = ()
     if stated.labels and len(stated.labels) != config.classes:
-        wrong_labels = (f"{len(stated.labels)} names stated for {config.classes} outputs: left out",)
+        wrong_labels = (f"{len(stated.labels)} names stated for {config.classes} outputs: not used",)
     if is_image:
-        assumed = () if stated.clip else ("normalisation 0.45 / 0.225, as the official models that start from images",)
+        assumed = (
+            ()
+            if stated.clip
+            else ("normalisation 0.45 / 0.225 assumed, as in the official models that start from image weights",)
+        )
     beside = [name for name in raw.tensors if own and name not in own.values()]
     found = Source(
         name=str(raw.path),
@@ -111,15 +118,14 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
 
 
 def _checked(source: Source, heads: int | None) -> Source:
-    """A source whose tensors fit what it says of itself, with the heads that are wanted.
+    """Return the source after checking that its tensors fit its config.
 
-    Raises :class:`WeightsError` where it states others, or where tensors are missing or of other shapes: nothing is
-    made of them before.
+    Raises :class:`WeightsError` where it states other heads than ``heads``, and for missing tensors or wrong shapes.
     """
     if heads is not None and heads != source.config.heads:
         raise WeightsError(
-            f"{source.name} states {source.config.heads} heads, not {heads}; other heads compute something else than "
-            "was trained: leave them out."
+            f"{source.name} states {source.config.heads} heads, not {heads}; with other heads the results would be "
+            "wrong: leave heads out."
         )
     checkpoint.check(source.config, source.tensors, source.name, head="head.weight" in source.tensors)
     checkpoint.check_labels(source.labels, source.config.classes)
@@ -127,13 +133,13 @@ def _checked(source: Source, heads: int | None) -> Source:
 
 
 def _depth(tensors: Mapping[str, Tensor], layout: Layout, source: str) -> int:
-    """Blocks by their numbers; raises :class:`WeightsError` where one is missing, or where they are too many."""
-    numbers = {int(found[1]) for name in tensors if (found := re.match(convert.BLOCK[layout], name))}
+    """Return the number of blocks; raises :class:`WeightsError` where one is missing, or where there are too many."""
+    numbers = {int(found[1]) for name in tensors if (found := re.match(layouts.BLOCK[layout], name))}
     if max(numbers, default=0) >= MOST_BLOCKS:
-        raise WeightsError(f"{source} claims {max(numbers) + 1} blocks; at most {MOST_BLOCKS} are read.")
+        raise WeightsError(f"{source} has {max(numbers) + 1} blocks; at most {MOST_BLOCKS} are supported.")
     absent = [number for number in range(max(numbers, default=-1) + 1) if number not in numbers]
     if absent:
-        raise WeightsError(f"{source} lacks block {absent[0]} of {max(numbers) + 1}; get the whole file.")
+        raise WeightsError(f"{source} has no block {absent[0]} of {max(numbers) + 1}; get the complete file.")
     return len(numbers)
 
 
@@ -153,28 +159,28 @@ def _ours(raw: Raw) -> Source:
 
 
 def _refuse_other_blocks(extra: tuple[str, ...], layout: Layout, source: str) -> None:
-    """Raise if a block holds tensors that the model has no place for: leaving them out would change every result."""
-    foreign = [name for name in extra if re.match(convert.BLOCK[layout], name)]
+    """Raise if a block has tensors that the model doesn't have: without them every result would be different."""
+    foreign = [name for name in extra if re.match(layouts.BLOCK[layout], name)]
     if foreign:
         raise WeightsError(
-            f"{source} has {len(foreign)} block tensors that a TimeSformer has no place for, such as {foreign[0]:.80}; "
+            f"{source} has {len(foreign)} block tensors that a TimeSformer doesn't have, such as {foreign[0]:.80}; "
             "it is another architecture: choose plain ViT or TimeSformer weights."
         )
 
 
 def _without_bias(tensors: dict[str, Tensor], depth: int, is_image: bool) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Zero biases for architectures that leave them out altogether (qkv_bias=False; the patch bias of CLIP)."""
+    """Add zero biases for architectures without them (qkv_bias=False; the patch embedding of CLIP)."""
     filled = dict(tensors)
     steps = {name.split(".")[3] for name in tensors if ".steps." in name}
-    lacking = [
+    missing = [
         f"blocks.{block}.steps.{step}.qkv.bias"
         for step in steps
         if not any(name.endswith(f".steps.{step}.qkv.bias") for name in tensors)
         for block in range(depth)
     ]
     if is_image and "embedding.patch.bias" not in tensors:
-        lacking.append("embedding.patch.bias")
-    zero = [name for name in lacking if f"{name.removesuffix('bias')}weight" in tensors]
+        missing.append("embedding.patch.bias")
+    zero = [name for name in missing if f"{name.removesuffix('bias')}weight" in tensors]
     for name in zero:
         weight = tensors[f"{name.removesuffix('bias')}weight"]
         filled[name] = weight.new_zeros(weight.shape[:1])
@@ -182,6 +188,5 @@ def _without_bias(tensors: dict[str, Tensor], depth: int, is_image: bool) -> tup
 
 
 def without_guess(source: Source) -> Source:
-    """The same without the note on heads, for weights whose heads are known from elsewhere."""
-    guess = assumed_heads(source.config.heads, source.config.width)
-    return replace(source, notes=tuple(note for note in source.notes if note != guess))
+    """Return the source without the note on assumed heads, for weights whose heads are known from elsewhere."""
+    return replace(source, notes=tuple(note for note in source.notes if not note.startswith(NOT_STATED)))

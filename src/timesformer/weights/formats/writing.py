@@ -1,4 +1,4 @@
-"""Checkpoints out again: as our own file, as a folder for transformers, or in the official layout."""
+"""Write checkpoints: as our own file, as a folder for transformers, or in the official layout."""
 
 import json
 from collections import OrderedDict
@@ -15,8 +15,8 @@ from timesformer.config.tasks import FACTS
 from timesformer.weights import card, metadata
 from timesformer.weights import checkpoint as checkpoints
 from timesformer.weights.checkpoint import Checkpoint, describe
-from timesformer.weights.formats import convert, settings
-from timesformer.weights.formats.convert import Layout
+from timesformer.weights.formats import layouts, settings
+from timesformer.weights.formats.layouts import Layout
 from timesformer.weights.report import WeightsError
 
 Target = Literal["native", "huggingface", "official"]
@@ -27,8 +27,8 @@ def write(checkpoint: Checkpoint, out: str | Path, *, to: Target = "native") -> 
 
     "native": one safetensors file. "huggingface": a folder with its card for ``TimesformerForVideoClassification`` and
     ``pipeline("video-classification")``. "official": a .pyth with ``model_state`` and ``cfg``.
-    Returns what the layout's own readers must know beyond it. Raises :class:`WeightsError` for a model that the layout
-    can't express.
+    Returns notes on what other programs must know to use the file. Raises :class:`WeightsError` for a model that the
+    layout can't express.
     """
     choice("to", to, get_args(Target))
     if to == "huggingface":
@@ -42,24 +42,24 @@ def write(checkpoint: Checkpoint, out: str | Path, *, to: Target = "native") -> 
 
 
 def _renamed(checkpoint: Checkpoint, layout: Layout) -> dict[str, Tensor]:
-    """The model's tensors under a layout's names."""
+    """Return the model's tensors under a layout's names."""
     config = checkpoint.model.config
-    pairs = convert.reverse(convert.table(layout, config.scheme))
-    tensors, _ = convert.rename(checkpoint.model.state_dict(), pairs, config.depth)
+    pairs = layouts.reverse(layouts.table(layout, config.scheme))
+    tensors, _ = layouts.rename(checkpoint.model.state_dict(), pairs, config.depth)
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def obstacle(checkpoint: Checkpoint, layout: Layout) -> str:
-    """Why a layout can't express a model and its clips, or nothing where it can."""
+    """Return why a layout can't express a model and its clips, or "" where it can."""
     config, clip = checkpoint.model.config, checkpoint.clip
-    if config.scheme not in convert.EXPRESSIBLE:
+    if config.scheme not in layouts.EXPRESSIBLE:
         return f"it has no {config.scheme} attention"
     if layout == "huggingface" and config.scheme == "space":
         return "its space_only attention gives one row of logits per frame instead of one per clip, which is wrong"
     if config.order != "time_first" or config.class_in_time:
-        return "it knows the divided steps in one order only, time first, without the class token in the time step"
+        return "it has the divided steps in one order only, time first, without the class token in temporal attention"
     if config.position != "space_time":
-        return f"it always has position embeddings for space and time, and this model's are {config.position!r}"
+        return f"it always has position and time embeddings, and this model's setting is {config.position!r}"
     for whose, height, width in (("model", *config.frame_size), ("clips", *clip.frame_size)):
         if height != width:
             return f"it stores square frames only, and those of the {whose} are {height} x {width} px"
@@ -79,7 +79,7 @@ def _attention(config: ModelConfig) -> str:
 
 
 def _write_card(checkpoint: Checkpoint, path: Path) -> None:
-    """A model card, unless there is one that somebody else wrote."""
+    """Write a model card, unless the user has written one."""
     if not path.exists() or card.MARK in path.read_text(encoding="utf-8", errors="replace"):
         with atomic.replacing(path, WeightsError) as temporary:
             temporary.write_text(
@@ -88,7 +88,7 @@ def _write_card(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def write_folder(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
-    """config.json, preprocessor_config.json and model.safetensors; what transformers must know beyond them."""
+    """Write config.json, preprocessor_config.json and model.safetensors; returns notes for transformers."""
     _refuse(checkpoint, "huggingface")
     if folder.exists() and not folder.is_dir():
         raise WeightsError(f"{folder} is a file; name a folder to write config.json and weights into.")
@@ -102,12 +102,10 @@ def write_folder(checkpoint: Checkpoint, folder: Path) -> tuple[str, ...]:
             temporary.write_text(metadata.dumps(content, indent=2) + "\n", encoding="utf-8")
     clip = checkpoint.clip
     notes = [
-        f"transformers' pipeline takes the video's first {clip.frames} frames; this model wants {card.sampling(clip)}"
+        f"transformers' pipeline takes the video's first {clip.frames} frames; this model needs {card.sampling(clip)}"
     ]
     if clip.channels == "bgr":
-        notes.append(
-            "transformers feeds RGB; this model wants BGR: flip the channels of pixel_values before calling it"
-        )
+        notes.append("transformers uses RGB; this model needs BGR: flip the channels of pixel_values before calling it")
     return (*notes, *_regression_notes(checkpoint))
 
 
@@ -118,19 +116,19 @@ def _regression_notes(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _refuse_older(folder: Path) -> None:
-    """Raise for a folder with files that we don't replace and that readers take before, or beside, what we write."""
+    """Raise for a folder with other weights or settings, which readers would use with or instead of ours."""
     ours = {"model.safetensors", "config.json", "preprocessor_config.json"}
     readings = ("*.safetensors", "*.bin", "*.index.json", "*processor_config.json", "adapter_config.json")
     older = sorted({path.name for pattern in readings for path in folder.glob(pattern)} - ours)
     if older:
         raise WeightsError(
-            f"{folder} already holds {', '.join(older)[:120]}, which readers would take with, or instead of, what is "
-            "written; remove them, or name another folder."
+            f"{folder} already holds {', '.join(older)[:120]}, which readers would use with, or instead of, the new "
+            "files; remove them, or name another folder."
         )
 
 
 def _hugging_face_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """transformers' config.json, and our description under a key of its own, which transformers keeps."""
+    """Return transformers' config.json, with our description under an additional key."""
     config = checkpoint.model.config
     labels = checkpoint.labels or tuple(f"LABEL_{number}" for number in range(config.classes))
     return {
@@ -156,7 +154,7 @@ def _hugging_face_config(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _preprocessor(clip: ClipConfig) -> dict[str, Any]:
-    """transformers' preprocessor_config.json: short side to the crop's, centre crop, our mean and deviation."""
+    """Return transformers' preprocessor_config.json: resize the short side, centre crop, and normalise."""
     return {
         "image_processor_type": "VideoMAEImageProcessor",
         "do_resize": True,
@@ -173,7 +171,7 @@ def _preprocessor(clip: ClipConfig) -> dict[str, Any]:
 
 
 def _write_official(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
-    """A dict with epoch, model_state, optimizer_state and cfg, as the official training saves it."""
+    """Write a dict with epoch, model_state, optimizer_state and cfg, as the official training does."""
     config = checkpoint.model.config
     _refuse(checkpoint, "official")
     state = OrderedDict((f"model.{name}", value) for name, value in _renamed(checkpoint, "official").items())
@@ -182,12 +180,12 @@ def _write_official(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
         torch.save(content, temporary)
     notes = _regression_notes(checkpoint)
     if config.heads * 64 != config.width:
-        return (f"the official layout doesn't say how many heads: build its model with {config.heads}", *notes)
+        return (f"the official layout doesn't store the number of heads: build its model with {config.heads}", *notes)
     return notes
 
 
 def _cfg(checkpoint: Checkpoint) -> str:
-    """The cfg text: the official names for what they can say, and our description as a comment line."""
+    """Return the cfg text: settings under the official names, and our description as a comment line."""
     config, clip = checkpoint.model.config, checkpoint.clip
     return "\n".join(
         [

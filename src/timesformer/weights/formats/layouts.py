@@ -1,7 +1,7 @@
-"""One table per foreign layout, "their name -> our name": pure, a state dict in and a state dict out.
+"""The tensor names of foreign layouts: for each, a table "their name -> our name".
 
-``{i}`` stands for the block and ``*`` for weight and bias. Only names differ between the layouts: every linear has the
-same orientation, and the rows of qkv are queries, keys and values with contiguous heads everywhere.
+``{i}`` stands for the block number and ``*`` for weight and bias. Only names differ between the layouts: every linear
+has the same orientation, and the rows of qkv are queries, keys and values with contiguous heads everywhere.
 """
 
 from collections.abc import Iterable, Mapping
@@ -102,25 +102,25 @@ BLOCK: dict[Layout, str] = {
     "huggingface": r"timesformer\.encoder\.layer\.(\d{1,18})\.",
     "mmaction2": r"backbone\.transformer_layers\.layers\.(\d{1,18})\.",
 }
-"""How the names of a block's tensors begin."""
+"""Prefix of the names of a block's tensors."""
 EXPRESSIBLE: tuple[Scheme, ...] = ("space", "joint", "divided")
-"""Schemes that foreign layouts have names for."""
+"""Schemes that the foreign layouts can express."""
 
 
 def table(layout: Layout, scheme: Scheme) -> Table:
-    """Pairs (their name, our name) of a layout for one of the :data:`EXPRESSIBLE` schemes."""
+    """Return the pairs (their name, our name) of a layout, for one of the :data:`EXPRESSIBLE` schemes."""
     if scheme == "divided":
         return tuple((theirs, ours.replace("steps.main", "steps.space")) for theirs, ours in DIVIDED[layout])
     return tuple((theirs, ours.replace("steps.main", f"steps.{scheme}")) for theirs, ours in SINGLE[layout])
 
 
 def reverse(pairs: Table) -> Table:
-    """The table for the way back."""
+    """Return the table in the opposite direction."""
     return tuple((ours, theirs) for theirs, ours in pairs)
 
 
 def rename(tensors: Mapping[str, Tensor], pairs: Table, depth: int) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Tensors under the names on a table's right side, and the names that the table doesn't know."""
+    """Rename tensors from a table's left to its right names; also return the names that are not in the table."""
     names: dict[str, str] = {}
     for left, right in pairs:
         for block in map(str, range(depth if "{i}" in left else 1)):
@@ -132,7 +132,7 @@ def rename(tensors: Mapping[str, Tensor], pairs: Table, depth: int) -> tuple[dic
 
 
 def infer_scheme(names: Iterable[str], layout: Layout) -> Scheme:
-    """The scheme that names show: only divided has a time step, and only space has no time embedding."""
+    """Infer the scheme from names: only divided has temporal attention, and only space has no time embedding."""
     known = set(names)
     time = {"official": "temporal_attn.", "huggingface": "temporal_attention.", "mmaction2": ".attentions.1."}[layout]
     if any(time in name for name in known):

@@ -1,22 +1,22 @@
-"""What lies beside foreign tensors says what they are: a video model or one of images, and its settings."""
+"""Detect whether foreign weights are a video model or an image model, and read the settings stored beside them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from timesformer.weights.formats import convert, settings
-from timesformer.weights.formats.convert import Layout
+from timesformer.weights.formats import layouts, settings
 from timesformer.weights.formats.files import Raw
+from timesformer.weights.formats.layouts import Layout
 from timesformer.weights.formats.settings import Settings
 
 
 def is_video(raw: Raw, tensors: Mapping[str, Tensor], layout: Layout) -> bool:
-    """Whether weights show signs of a TimeSformer: parts for time, or, of the space scheme, what it is saved with.
+    """Whether weights are a TimeSformer: they have temporal parts, or, for the space scheme, typical metadata.
 
-    What wraps them is no sign: any training may put an image model under "state_dict" and "model.".
+    Wrappers such as "state_dict" and "model." prove nothing, since image models have them too.
     """
-    if layout == "huggingface" or convert.infer_scheme(tensors, layout) != "space":
+    if layout == "huggingface" or layouts.infer_scheme(tensors, layout) != "space":
         return True
     if layout == "official":
         cfg = raw.beside.get("cfg")
@@ -28,7 +28,7 @@ def is_video(raw: Raw, tensors: Mapping[str, Tensor], layout: Layout) -> bool:
 
 
 def stated(raw: Raw, layout: Layout) -> Settings:
-    """Everything that lies beside a video model's tensors and says something about them."""
+    """Return the settings stored beside a video model's tensors."""
     if layout == "huggingface":
         return settings.from_hugging_face(raw.config, raw.processor, str(raw.path))
     if layout == "mmaction2":
@@ -40,7 +40,7 @@ def stated(raw: Raw, layout: Layout) -> Settings:
 
 
 def _meta_labels(beside: Mapping[Any, Any]) -> tuple[str, ...]:
-    """Class names in an MMAction2 file's meta, where it has them."""
+    """Return the class names in the metadata of an MMAction2 file, if there are any."""
     meta = beside.get("meta")
     if not isinstance(meta, dict):
         return ()

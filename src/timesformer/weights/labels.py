@@ -1,4 +1,4 @@
-"""Class names from a file, for weights that don't carry them."""
+"""Read class names from a file, for weights without them."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from timesformer.weights.report import WeightsError
 def read(path: str | Path) -> tuple[str, ...]:
     """Class names in the order of the model's outputs.
 
-    The file holds one name a line, or "number,name" lines, or JSON: a list of names, {"0": name} or {name: "0"} (as
+    The file has one name per line, or "number,name" lines, or is JSON: a list of names, {"0": name} or {name: "0"} (as
     Something-Something-V2's). Raises :class:`WeightsError` if it can't be read, is empty, or has other numbers than
     0, 1, 2, ..., each once.
     """
@@ -39,7 +39,7 @@ def _of_lines(text: str, path: str | Path) -> tuple[str, ...]:
 
 def _of_json(text: str, path: str | Path) -> tuple[str, ...]:
     try:
-        parsed = json.loads(text, object_pairs_hook=tuple)  # pairs, since a dict would forget what is there twice
+        parsed = json.loads(text, object_pairs_hook=tuple)  # pairs, since a dict would drop repeated keys
     except (ValueError, RecursionError) as error:
         raise WeightsError(
             f"{path} is not valid JSON ({error!s:.80}); correct it, or write one name a line."
@@ -52,7 +52,7 @@ def _of_json(text: str, path: str | Path) -> tuple[str, ...]:
 
 
 def _in_order(pairs: Sequence[tuple[object, object]], path: str | Path) -> tuple[str, ...]:
-    """Names in the order of their numbers, which must be 0, 1, 2, ..., each once."""
+    """Return names in the order of their numbers, which must be 0, 1, 2, ..., each once."""
     named: dict[str, object] = {}
     for number, name in pairs:
         if str(number) in named:
