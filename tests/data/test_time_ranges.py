@@ -34,7 +34,7 @@ def test_ucf_crimes_ranges_become_seconds_of_the_file(clips: Path) -> None:
         ("b.mp4", "Arson", 0.4, None),
         ("c.mp4", "Normal", None, None),
     ]
-    assert "3 time ranges in frames read by the times of each file's frames" in manifest.notes
+    assert "3 time ranges in frames converted by each file's frame times" in manifest.notes
     written = clips / "written.csv"
     write(manifest, written)
     assert ranges(load(written)) == ranges(manifest)

@@ -1,4 +1,4 @@
-"""Image transformers initialise video models of every scheme; temporal steps have no effect at first; all is reported."""
+"""Image transformers initialise video models of every scheme; new steps have no effect at first, and are reported."""
 
 import json
 from dataclasses import replace

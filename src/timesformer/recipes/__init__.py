@@ -1,1 +1,1 @@
-"""Named trainings: those of the paper, those one would do today, and small ones."""
+"""Recipes: the trainings of the paper, current trainings, and trainings for small data sets."""

@@ -1,8 +1,8 @@
-"""Every experiment of the paper as a named training with its published values.
+"""Every experiment of the paper as a recipe with its published result.
 
-Values are those of the released training (the paper's appendix A leaves several open); a result names its table. A
-derived cost scales the 416 V100 hours that the paper states for Kinetics-400 by multiply-adds per clip and by
-training videos.
+Settings are those of the released training, since the paper's appendix A leaves several open; a result cites its table.
+A derived cost scales the paper's 416 V100 hours for Kinetics-400 by multiply-adds per clip and number of training
+videos.
 """
 
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from timesformer.config.training import AugmentConfig, EngineConfig, OptimConfig
 from timesformer.recipes.recipe import IMAGENET_21K, NODE, Recipe
 
 VIT_SMALL = ModelConfig(width=384, heads=6)
-"""ViT-S/16. Which small ViT the paper tried is not said; this is the usual one."""
+"""ViT-S/16. The paper doesn't specify its small ViT; this is the usual one."""
 VIT_BASE = ModelConfig()
 """ViT-B/16, the paper's TimeSformer: 8 frames of 224 px, divided attention."""
 VIT_LARGE = ModelConfig(width=1024, depth=24, heads=16)
 """ViT-L/16."""
 LAPTOP = ModelConfig(size=128, width=192, depth=6, heads=3, drop_path=0.0, weight_init="scratch")
-"""Small enough to learn from nothing without a GPU; its 8 x 8 grid suits every scheme."""
+"""Small enough to train from scratch without a GPU; its 8 x 8 grid suits every scheme."""
 
 OFFICIAL_OPTIM = OptimConfig(
     optimizer="sgd",
@@ -33,7 +33,7 @@ OFFICIAL_OPTIM = OptimConfig(
     batch=64,
     accumulate=2,  # one clip at a time on each of 32 GPUs
 )
-"""Solver of the released training. The paper says batch 16; what was released accumulates 64."""
+"""Optimiser of the released training. The paper says batch 16; the released configs accumulate to 64."""
 OFFICIAL_ENGINE = EngineConfig(precision="fp32")
 
 _IMAGENET_1K = "timm/deit_base_patch16_224.fb_in1k"
@@ -58,19 +58,19 @@ _SSV2 = _Benchmark(
     "Something-Something V2",
     174,
     segments=True,
-    note=" The released weights saw BGR frames; this training shows RGB.",
+    note=" The released weights were trained on BGR frames; this training uses RGB.",
 )
 _DIVING = _Benchmark(
     "Diving-48",
     48,
     init=_IMAGENET_1K,
-    note=" As Kinetics in every setting, but from ImageNet-1K; the authors point to DeiT for such weights.",
+    note=" Settings as for Kinetics, but from ImageNet-1K weights, for which the authors recommend DeiT.",
 )
 _HOWTO = _Benchmark(
     "HowTo100M",
     1059,
     init="k400-base",
-    note=" Starts from Kinetics-400 weights (licence CC-BY-NC); your own k400-base training serves as well.",
+    note=" Starts from Kinetics-400 weights (licence CC-BY-NC); your own k400-base training works, too.",
 )
 
 
@@ -84,7 +84,7 @@ def _paper(
     rate: int = 32,
     init: str = "",
 ) -> Recipe:
-    """An experiment of the paper; a whole number as ``cost`` is V100 hours, derived."""
+    """Return the recipe of an experiment of the paper; an integer ``cost`` is derived V100 hours."""
     model = replace(model, classes=benchmark.classes)
     side, segments = model.frame_size[0], benchmark.segments
     config = TrainConfig(
@@ -111,15 +111,15 @@ def _paper(
 
 
 def _words(config: TrainConfig) -> str:
-    """What sets a paper experiment apart, in words."""
+    """Describe the model and clips of an experiment."""
     model, clip = config.model, config.clip
     size = f"{ {384: 'ViT-S', 768: 'ViT-B', 1024: 'ViT-L'}[model.width] }/{model.patch}"
     order = {"time_first": "", "space_first": ", space before time", "parallel": ", time and space in parallel"}
     position = {"none": ", no position embedding", "space": ", position embedding for space only", "space_time": ""}
-    spread = "from equal segments" if clip.sampling == "segments" else f"at rate {clip.rate}"
+    sampling = "from equal segments" if clip.sampling == "segments" else f"at rate {clip.rate}"
     return (
         f"{model.scheme.replace('_', '-')} attention, {size}{order[model.order]}{position[model.position]}, "
-        f"{clip.frames} frames of {in_pixels(clip.size)} {spread}"
+        f"{clip.frames} frames of {in_pixels(clip.size)} {sampling}"
     )
 
 
@@ -128,7 +128,7 @@ def _derived(hours: int) -> str:
 
 
 def _mmaction(name: str, model: ModelConfig, hours: int, result: str) -> Recipe:
-    """Kinetics-400 as MMAction2 trains it, as far as our settings reach."""
+    """Return a recipe of Kinetics-400 with MMAction2's settings, as far as they exist here."""
     like = _paper(name, _K400, model, hours, f"{result} (MMAction2, 1 clip x 3 crops)")
     config = replace(
         like.config,
@@ -138,8 +138,8 @@ def _mmaction(name: str, model: ModelConfig, hours: int, result: str) -> Recipe:
     return replace(
         like,
         config=config,
-        description=f"{like.description} MMAction2's settings, but: it also decays biases and norms, steps exactly "
-        "32 frames, and starts from its own conversion of the image weights.",
+        description=f"{like.description} MMAction2's settings. Differences: it also decays biases and norms, samples "
+        "every 32nd frame exactly, and starts from its own conversion of the image weights.",
         command=f"{NODE} train DATA --recipe {name} --init {config.init}",
         hardware="8 V100 GPUs with 32 GB on one machine",
     )

@@ -1,4 +1,4 @@
-"""What a recipe is: a named training with what it takes and what it is known to give."""
+"""The definition of a recipe: a named training config with its command, cost and expected result."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ NODE = "torchrun --nproc-per-node 8 -m timesformer"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training by name, with what it takes and what it is known to give."""
+    """A named training config with its command, cost and expected result."""
 
     name: str
     config: TrainConfig
-    """Everything that decides the training."""
+    """All settings of the training."""
     description: str
     command: str
-    """The exact command; DATA and HOST (address of the first machine) are yours to fill in."""
+    """The exact command; replace DATA, and HOST by the address of the first machine."""
     hardware: str
-    """Machines that the command is written for."""
+    """The hardware that the command is for."""
     cost: str
-    """GPU hours or arithmetic, and whether published or derived."""
+    """GPU hours or operations, and whether published or derived."""
     result: str
-    """Published accuracy in percent and its source, or that there is none."""
+    """Published accuracy in percent with its source, or a note that there is none."""

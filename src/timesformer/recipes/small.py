@@ -1,4 +1,4 @@
-"""Trainings on few clips: what `train` starts from by itself, with and without weights."""
+"""Trainings for small data sets: the defaults of `train`, with and without pretrained weights."""
 
 from dataclasses import replace
 
@@ -13,35 +13,35 @@ SMALL_CPU = TrainConfig(
     augment=AugmentConfig(jitter=(1.0, 1.18), colour=0.2),
     optim=_SMALL_OPTIM,
 )
-"""What `train` starts from without weights and without a GPU."""
+"""Default of `train` without weights and without a GPU."""
 SMALL_GPU = replace(
     SMALL_CPU,
     model=replace(SMALL_CPU.model, frames=16, size=64, width=192, depth=6, heads=6),
     clip=replace(SMALL_CPU.clip, frames=16, size=64),
     optim=replace(_SMALL_OPTIM, epochs=98),
 )
-"""What `train` starts from without weights, with a GPU."""
+"""Default of `train` without weights, with a GPU."""
 SMALL_FINETUNE = TrainConfig(
     augment=AugmentConfig(jitter=(1.0, 1.25), colour=0.2),
     optim=replace(_SMALL_OPTIM, lr=5e-5, epochs=98, layer_decay=0.75),
     init="k400-base",
 )
-"""What `train` starts from with weights (ViT-B here; it takes model and clips from the weights)."""
+"""Default of `train` with weights (ViT-B here; model and clip settings are those of the weights)."""
 _PICKED = (
-    "`train` picks this by itself; the length here suits some 300 clips, and `train` fits it to yours, as it does "
-    "the mirror and the weights of unequal classes"
+    "`train` uses it by default. The number of epochs is for about 300 clips; `train` adapts it to yours, as it does "
+    "flipping and class weights"
 )
 _FOUND = (
-    "What made narrow models learn from few clips: linears drawn by Xavier's rule (at the usual 0.02 they never left "
-    "chance), embeddings that start as sine waves, patches of 8 px (those of 16 px hide the motion), short videos seen "
-    "whole in segments, more steps rather than larger batches, and pixels scaled to the data's own mean and spread, "
-    "which `train` measures (on gestures10 55 % against 38 % with the usual 0.45 and 0.225, which stand here)."
+    "Small models learn from few clips with: Xavier initialisation (with the usual std of 0.02 they stayed at chance "
+    "level), sine-wave embeddings, patches of 8 px (16 px hide the motion), segments that cover the whole of short "
+    "videos, more steps rather than larger batches, and pixels normalised by the mean and standard deviation of the "
+    "data, which `train` measures (gestures10: 55 %, against 38 % with the usual 0.45 and 0.225, which are given here)."
 )
 SMALL = (
     Recipe(
         name="small-scratch-cpu",
         config=SMALL_CPU,
-        description=f"Few clips of your own, from nothing. {_PICKED}. {_FOUND}",
+        description=f"Trains on few clips of your own from scratch. {_PICKED}. {_FOUND}",
         command="timesformer train DATA",
         hardware="1 CPU of any kind",
         cost="4 to 14 minutes on one core (measured on 48 to 326 clips: 500 to 1,000 steps of 16 clips)",
@@ -60,9 +60,9 @@ SMALL = (
     Recipe(
         name="small-finetune",
         config=SMALL_FINETUNE,
-        description=f"Few clips of your own, from weights of any model, here ViT-B. {_PICKED}. Low learning rate, "
-        "lower blocks slower; ten times the rate, all blocks alike, for --lora and --freeze backbone, and for models "
-        "narrower than 384.",
+        description=f"Fine-tunes weights of any model, here ViT-B, on few clips of your own. {_PICKED}. Low learning "
+        "rate with layer-wise decay; ten times the rate without decay for --lora, for --freeze backbone, and for "
+        "models narrower than 384.",
         command="timesformer train DATA --init k400-base",
         hardware="1 GPU with 24 GB",
         cost="1.2e12 operations per clip (derived)",

@@ -1,4 +1,4 @@
-"""All named trainings in one table, and one of them by its name."""
+"""The table of all recipes, by name."""
 
 import difflib
 
@@ -9,11 +9,11 @@ from timesformer.recipes.small import SMALL
 from timesformer.recipes.today import TODAY
 
 RECIPES: dict[str, Recipe] = {entry.name: entry for entry in (*PAPER, *TODAY, *SMALL)}
-"""All recipes by name, in the order of the paper; the divided scheme is k400-base and ssv2-base."""
+"""All recipes by name, in the order of the paper; those of the divided scheme are k400-base and ssv2-base."""
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of a name; raises :class:`ConfigError` with the nearest names for an unknown one."""
+    """Return the recipe of a name; raises :class:`ConfigError` with similar names for an unknown one."""
     if name in RECIPES:
         return RECIPES[name]
     near = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.5)

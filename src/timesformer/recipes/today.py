@@ -1,4 +1,4 @@
-"""Trainings as one would do them today, on one machine: Kinetics, and your own clips from its weights."""
+"""Current trainings on one machine: Kinetics-400, and fine-tuning its weights on your own clips."""
 
 from dataclasses import replace
 
@@ -24,14 +24,14 @@ _FINETUNE = TrainConfig(
     init="k400-base",
 )
 _OWN_DATA = (
-    "Your own clips, from Kinetics-400 weights (licence CC-BY-NC; name others with --init). AdamW, cosine, layer-wise "
-    "decay, mild mixup and CutMix, bfloat16. Add --augment.no-flip where left and right matter."
+    "Fine-tunes Kinetics-400 weights (licence CC-BY-NC; choose others with --init) on your own clips. AdamW, cosine, "
+    "layer-wise decay, mild mixup and CutMix, bfloat16. Add --augment.no-flip where left and right matter."
 )
 TODAY = (
     Recipe(
         name="k400-base-8gpu",
         config=_K400_8GPU,
-        description="Kinetics-400 on one machine as one would train today: AdamW, cosine, layer-wise decay, mixup and "
+        description="Kinetics-400 on one machine with a current recipe: AdamW, cosine, layer-wise decay, mixup and "
         "CutMix, label smoothing, bfloat16.",
         command=f"{NODE} train DATA --recipe k400-base-8gpu --init {IMAGENET_21K}",
         hardware="8 GPUs with 40 GB on one machine",
@@ -54,7 +54,7 @@ TODAY = (
             optim=replace(_FINETUNE.optim, accumulate=8),
             engine=replace(_FINETUNE.engine, checkpointing=-1),
         ),
-        description=f"{_OWN_DATA} As finetune-1gpu, in less memory: blocks are recomputed, two clips at a time.",
+        description=f"{_OWN_DATA} As finetune-1gpu with less memory: gradient checkpointing, two clips at a time.",
         command="timesformer train DATA --recipe finetune-small-gpu --init k400-base",
         hardware="1 GPU with 6 GB",
         cost="1.6e12 operations per clip (derived)",

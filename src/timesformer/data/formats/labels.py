@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
-from timesformer.data.formats.places import alike
 from timesformer.data.formats.tables import is_text
+from timesformer.data.formats.tree import alike
 from timesformer.data.items import DataError, Listing, Row, canonical, counted, shortened, some
 
 _DIGITS = 18

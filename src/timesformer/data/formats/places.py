@@ -1,4 +1,4 @@
-"""The search for the videos that a list names: here, on another machine, on another system, or by name only."""
+"""Find the videos of a list: by path, by a path of another machine or system, or by name only."""
 
 import os
 import re
@@ -9,50 +9,44 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timesformer.data.files import PassedOver, folders_in, holds_frames, is_folder, is_video, is_video_name, walk
+from timesformer.data.formats.tree import Tree, alike, parts
 from timesformer.data.items import DataError, Row, counted, some
 
 _ABSOLUTE = re.compile(r"\s*([A-Za-z]:[\\/]|[\\/]|[a-z0-9]+://)")
-"""How an absolute path or an address begins, of this system or of another."""
+"""Start of an absolute path or an address, on any operating system."""
 _TRIED = 20
-"""Rows whose videos are looked for in each folder inside the root before all are."""
+"""Number of rows that are tried in each folder inside the root before all are."""
 Found = tuple[Path | None, bool]
-"""Where a row's video lies, or None; and whether it is the file that is already cut to its time range."""
+"""Path of a row's video, or None; and whether it is already trimmed to its time range."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the videos of a list lie, and what was done to find them."""
+    """Paths of the videos of a list, and notes on how they were found."""
 
     found: tuple[Found, ...]
     notes: tuple[str, ...]
 
 
-def alike(text: str) -> str:
-    """Return what texts have in common that differ only by case or by Unicode form."""
-    return (
-        text.lower() if text.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
-    )
-
-
 def is_far(name: str) -> bool:
-    """Whether a listed name is an absolute path or an address, of whatever system."""
+    """Whether a listed name is an absolute path or an address, on any operating system."""
     return bool(_ABSOLUTE.match(name))
 
 
 def locate(rows: Sequence[Row], root: Path, *, search: bool) -> Places:
     """Find each row's video.
 
-    A row's name is a path below ``root``, in the Unicode form and case of its file or in others, with slashes or
-    backslashes. A name without a video's suffix, or any name if ``search`` is on, is also looked for in the whole of
-    ``root`` by its bare name: lists name videos by identifier, and people convert and move them. So are absolute
-    paths that do not exist, which are another machine's. Raises :class:`DataError` if two videos answer to one name.
+    A row's name is a path below ``root``, in any Unicode form and case, with slashes or backslashes. A name without a
+    video's suffix, or any name if ``search`` is on, is also searched by its bare name in all folders below ``root``:
+    lists use identifiers, and users convert and move videos. The same holds for absolute paths of another machine.
+    Raises :class:`DataError` if two videos match one name.
     """
     paths = [None if row.cut else _direct(row, root) for row in rows]
     found: list[Found] = [(path, False) for path in paths]
     lost = [index for index, path in enumerate(paths) if path is None]
     notes: list[str] = []
     if lost:
-        tree = _Tree()
+        tree = Tree()
         relative = [i for i in lost if not rows[i].cut and not is_far(rows[i].name)]
         far = dict.fromkeys(i for i in lost if not rows[i].cut and is_far(rows[i].name))
         _fill(found, {i: tree.path(root, parts(rows[i].name)) for i in relative})
@@ -74,7 +68,7 @@ def _fill(found: list[Found], paths: dict[int, Path | None]) -> None:
 
 
 def _forms(name: str) -> Iterator[str]:
-    """The ways of writing a path that may be its file's: as it is, in both Unicode forms, with slashes."""
+    """Yield the spellings of a path that are tried: unchanged, in both Unicode forms, with slashes."""
     yield name
     plain = name.strip()
     for text in dict.fromkeys((plain, plain.replace("\\", "/"))):
@@ -95,48 +89,10 @@ def _direct(row: Row, root: Path) -> Path | None:
     return None
 
 
-def parts(name: str) -> list[str]:
-    """The parts of a path of whatever system."""
-    return [part for part in re.split(r"[\\/]+", name.strip()) if part not in ("", ".")]
+def _inside(rows: Sequence[Row], lost: Sequence[int], root: Path, tree: Tree, found: list[Found]) -> list[str]:
+    """If no path exists below the root, try each folder in it, or the paths without their first folders.
 
-
-class _Tree:
-    """Folders as they are listed, once each, to find paths whatever the case and Unicode form of their parts."""
-
-    def __init__(self) -> None:
-        self._names: dict[Path, dict[str, list[str]]] = {}
-
-    def _listed(self, folder: Path) -> dict[str, list[str]]:
-        if folder not in self._names:
-            names: dict[str, list[str]] = {}
-            try:
-                for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names, not paths
-                    names.setdefault(alike(name), []).append(name)
-            except (OSError, ValueError):  # no folder, or one that can't be listed: nothing is found there
-                names = {}
-            self._names[folder] = names
-        return self._names[folder]
-
-    def path(self, root: Path, steps: Sequence[str]) -> Path | None:
-        """The one video that these parts lead to; None where there is none, or several that differ by case."""
-        place = root
-        for step in steps:
-            names = self._listed(place).get(alike(step), [])
-            if step in names:
-                place = place / step
-            elif step == "..":
-                place = place.parent
-            elif len(names) == 1:
-                place = place / names[0]
-            else:
-                return None
-        return place if steps and is_video(place) else None
-
-
-def _inside(rows: Sequence[Row], lost: Sequence[int], root: Path, tree: _Tree, found: list[Found]) -> list[str]:
-    """Where nothing lies below the root as listed: look one folder further in, or leave out the paths' first folders.
-
-    Unpacking makes ``clips/clips``, and a list may have been written one folder further out.
+    Unpacking can create ``clips/clips``, and a list may be relative to a parent folder.
     """
     some_of = [parts(rows[i].name) for i in lost[:_TRIED]]
     ways = [(folder, 0) for folder in folders_in(root)]
@@ -150,8 +106,8 @@ def _inside(rows: Sequence[Row], lost: Sequence[int], root: Path, tree: _Tree, f
     return [f"the listed videos were found below {start}{without}"]
 
 
-def _moved(rows: Sequence[Row], far: Sequence[int], root: Path, tree: _Tree) -> dict[int, Path | None]:
-    """Absolute paths of another machine whose last folders and name are here below the root."""
+def _moved(rows: Sequence[Row], far: Sequence[int], root: Path, tree: Tree) -> dict[int, Path | None]:
+    """Find absolute paths of another machine by their last folders and name below the root."""
     moved: dict[int, Path | None] = {}
     skips: Counter[int] = Counter({0: 0})
     for i in far:
@@ -166,13 +122,13 @@ def _moved(rows: Sequence[Row], far: Sequence[int], root: Path, tree: _Tree) -> 
 
 
 def bare(name: str) -> str:
-    """The last part of a name without a video's suffix, in one case and Unicode form: what is searched for."""
+    """Return the last part of a name without a video's suffix, in one case and Unicode form."""
     last = name.replace("\\", "/").rstrip("/ ").rsplit("/", 1)[-1]
     return alike(last.rsplit(".", 1)[0] if is_video_name(last) else last)
 
 
 def _by_name(rows: Sequence[Row], wanted: Sequence[int], root: Path, found: list[Found]) -> None:
-    """Fill in rows whose videos are found by their bare names in the whole of the root; one walk serves all."""
+    """Fill in rows whose videos are found by bare name below the root, in one walk."""
     if not wanted:
         return
     names = {bare(name) for i in wanted for name in (rows[i].cut, rows[i].name, *rows[i].aliases) if name}
@@ -188,7 +144,7 @@ def _by_name(rows: Sequence[Row], wanted: Sequence[int], root: Path, found: list
     listed = {i: bare(rows[i].name) for i in wanted}
     same = Counter(bare(name) for name in {row.name for row in rows if is_far(row.name)})
     for i in wanted:
-        if not is_far(rows[i].name) or same[listed[i]] == 1:  # else the name would not tell the videos apart
+        if not is_far(rows[i].name) or same[listed[i]] == 1:  # otherwise the name is ambiguous
             found[i] = _take(rows[i], there, root)
 
 
@@ -208,7 +164,7 @@ def _take(row: Row, there: dict[str, list[Path]], root: Path) -> Found:
 
 
 def _last(name: str) -> str:
-    """The last part of a name without a video's suffix, in one Unicode form."""
+    """Return the last part of a name without a video's suffix, in one Unicode form."""
     last = unicodedata.normalize("NFC", parts(name)[-1]) if parts(name) else ""
     return last.rsplit(".", 1)[0] if is_video_name(last) else last
 
@@ -224,7 +180,7 @@ def _far_notes(rows: Sequence[Row], far: Sequence[int], root: Path) -> list[str]
 
 
 def _form_notes(rows: Sequence[Row], found: Sequence[Found], root: Path) -> list[str]:
-    """A note about names that differ from their files' by case or Unicode form."""
+    """Return a note on names that differ from their files' by case or Unicode form."""
     differing = []
     for row, (path, cut) in zip(rows, found, strict=True):
         if path is None or cut or row.title or not is_video_name(row.name):
@@ -234,4 +190,4 @@ def _form_notes(rows: Sequence[Row], found: Sequence[Found], root: Path) -> list
             differing.append(f"{name!a} is {last!a}")
     if not differing:
         return []
-    return [f"{counted(len(differing), 'listed name')} written otherwise than the file's: {some(differing)}"]
+    return [f"{counted(len(differing), 'listed name')} spelled differently than the file: {some(differing)}"]

@@ -1,4 +1,4 @@
-"""From the rows of a list to items: their videos, names and time ranges, in one order whatever the list's was."""
+"""Turn the rows of a list into items with videos, names and time ranges, in order of name."""
 
 import os
 from collections import defaultdict
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from timesformer.data.formats.places import Found, alike, is_far, locate
+from timesformer.data.formats.places import Found, is_far, locate
 from timesformer.data.formats.tables import is_text
+from timesformer.data.formats.tree import alike
 from timesformer.data.items import DataError, Item, Listing, Row, counted, some
 from timesformer.video import reader
 from timesformer.video.reader import VideoError
@@ -16,8 +17,8 @@ from timesformer.video.reader import VideoError
 def place(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) -> tuple[list[Item], list[str]]:
     """Return the rows with their videos, as items in order of name, and notes.
 
-    ``missing`` says whether videos that don't exist stop everything or are left out and noted. Raises
-    :class:`DataError` for those, for videos that are listed twice, and for folders of frame images that are none.
+    ``missing`` says whether missing videos are an error or are left out with a note. Raises :class:`DataError` for
+    missing videos, for videos that are listed twice, and for files listed as folders of frame images.
     """
     if not root.is_dir():
         raise DataError(f"the folder of videos {root} does not exist; check the path.")
@@ -49,26 +50,26 @@ def place(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) ->
 
 
 def _gone(rows: Sequence[Row], lost: Sequence[Row], found: Sequence[Found]) -> str:
-    """Which rows have no video, whether those are whole classes, and why perhaps."""
+    """Describe which rows have no video, whether they are whole classes, and the likely reason."""
     text = some([f"{row.name} ({row.where})" for row in lost])
     there = {row.label for row, (path, _) in zip(rows, found, strict=True) if path}
     if whole := sorted({row.label for row in lost if isinstance(row.label, str)} - there) if there else []:
         text += f"; they are all videos of {counted(len(whole), 'class')}: {some(list(map(repr, whole)))}"
     if far := [row.name for row in lost if is_far(row.name)]:
-        text += f"; {far[0]} is an absolute path, of another machine perhaps, and no file here has its name"
+        text += f"; {far[0]} is an absolute path, possibly of another machine, and no file here has its name"
     if not all(is_text(row.name) for row in lost):
-        text += "; the list is not UTF-8, perhaps so are names of other files: save it as UTF-8"
+        text += "; the list is not UTF-8, so other names may be wrong, too: save it as UTF-8"
     return text
 
 
 def _names(paths: Sequence[str], root: Path) -> list[str]:
-    """Paths relative to the root; those outside it relative to the folder that they have in common, or whole."""
-    # Text, not Path.relative_to, which took a third of the time of reading 60,000 rows.
+    """Return paths relative to the root; those outside it are relative to their common folder, or absolute."""
+    # as text, since Path.relative_to takes a third of the time of reading 60,000 rows
     inside = f"{str(root).rstrip(os.sep)}{os.sep}"
     outside = [path for path in paths if not path.startswith(inside)]
     try:
         common = f"{os.path.commonpath([Path(path).parent for path in outside])}{os.sep}" if outside else inside
-    except ValueError:  # on several drives
+    except ValueError:  # on different drives
         common = ""
     within = {path.removeprefix(inside) for path in paths if path.startswith(inside)}
     names = []
@@ -93,7 +94,7 @@ def _refuse_repeats(rows: Sequence[Row], items: Sequence[Item]) -> None:
 
 
 def _alike(items: Sequence[Item]) -> list[str]:
-    """A note naming videos whose names differ only by case or Unicode form."""
+    """Return a note on videos whose names differ only by case or Unicode form."""
     names: defaultdict[str, set[str]] = defaultdict(set)
     for item in items:
         names[alike(item.name)].add(item.name)
@@ -102,20 +103,20 @@ def _alike(items: Sequence[Item]) -> list[str]:
 
 
 class _Ranged:
-    """Time ranges that a list gives in frames, in seconds of each file's own frame times."""
+    """Converts time ranges in frames to seconds, by each file's frame times."""
 
     def __init__(self) -> None:
         self._read: list[str] = []
         self._beyond: list[str] = []
 
     def times(self, row: Row, path: Path) -> tuple[float | None, float | None]:
-        """Start and end in seconds; none where the file ends before the range does, and so is another than listed."""
+        """Return start and end in seconds; None where the file is shorter than the range, so another than listed."""
         if row.frames is None:
             return row.start, row.end
         first, last = row.frames
         try:
             info = reader.info(path)
-        except VideoError:  # named by whoever reads it
+        except VideoError:  # reported when it is read
             self._beyond.append(row.name)
             return None, None
         if last > info.frames:
@@ -125,7 +126,7 @@ class _Ranged:
         return float(info.times[first]), float(info.times[last]) if last < info.frames else None
 
     def once(self, rows: Sequence[Row], items: Sequence[Item]) -> tuple[list[Row], list[Item]]:
-        """The rows and items without those that repeat a file whose ranges fell away."""
+        """Return the rows and items without repetitions of a file that is used whole."""
         whole: set[tuple[Path, object]] = set()
         kept_rows, kept = [], []
         for row, item in zip(rows, items, strict=True):
@@ -138,14 +139,14 @@ class _Ranged:
         return kept_rows, kept
 
     def notes(self) -> list[str]:
-        """What is to be said of the ranges."""
+        """Return notes on the time ranges."""
         notes = []
         if self._read:
-            notes.append(f"{counted(len(self._read), 'time range')} in frames read by the times of each file's frames")
+            notes.append(f"{counted(len(self._read), 'time range')} in frames converted by each file's frame times")
         if self._beyond:
             files = sorted(set(self._beyond))
             notes.append(
-                f"{counted(len(files), 'video')} used whole, having fewer frames than the time ranges of the list, or "
-                f"none that can be read: {some(files)}"
+                f"{counted(len(files), 'video')} used whole, since their files have fewer frames than the time ranges "
+                f"of the list, or can't be read: {some(files)}"
             )
         return notes

@@ -11,9 +11,9 @@ from timesformer.config.training import Task
 from timesformer.data.files import folders_in, holds_frames, is_run, is_video_name, visible
 from timesformer.data.formats import annotations, lists, shardlist
 from timesformer.data.formats.folders import class_folders
-from timesformer.data.formats.places import alike
 from timesformer.data.formats.plainlists import plain_list
 from timesformer.data.formats.tables import header, records, table
+from timesformer.data.formats.tree import alike
 from timesformer.data.items import DataError, Listing, Row, split_in_name, split_of_folder
 
 
