@@ -1,6 +1,6 @@
 """What this machine has: cores, memory and devices.
 
-The one place that asks. Linux, macOS and Windows answer through different functions, and some of them lack some.
+The one place that asks the system. Linux, macOS and Windows have different functions for it.
 """
 
 import math
@@ -15,7 +15,7 @@ from timesformer.config.checks import ConfigError, choice
 UNKNOWN_MEMORY = 8 * 2**30
 """Bytes assumed where the system does not say how much memory it has."""
 UNLIMITED = 2**60
-"""Bytes from which a limit is none: cgroup v1 writes a number near 2**63 for "no limit"."""
+"""A limit of so many bytes or more is no limit: cgroup v1 writes a number near 2**63 for "no limit"."""
 CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux keeps the limits of groups of processes, such as a container or a cluster's job."""
 OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -34,7 +34,7 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 
 
 def cores(*, groups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
-    """Number of processor cores that this process may use; at least 1. A container's share of them counts.
+    """Number of processor cores that this process may use, at least 1; a container's limit counts.
 
     ``groups`` and ``own`` are where Linux says which limits the process has.
     """
@@ -45,7 +45,7 @@ def cores(*, groups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
 
 
 def memory(*, groups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
-    """Bytes of memory that this process may use: the machine's, or the container's limit where it is smaller.
+    """Bytes of memory that this process may use: the machine's, or the container's limit if that is smaller.
 
     ``groups`` and ``own`` are where Linux says which limits the process has.
     """
@@ -53,9 +53,9 @@ def memory(*, groups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
 
 
 def pick_device(device: torch.device | str | None = None) -> torch.device:
-    """The device that is asked for; None and "auto" take a CUDA GPU, or else Apple's, or else the CPU.
+    """The requested device; None and "auto" choose a CUDA GPU, else an Apple GPU, else the CPU.
 
-    "gpu" is either of the GPUs. Raises ConfigError for a device that is unknown or that this machine lacks.
+    "gpu" is a CUDA or Apple GPU. Raises ConfigError for a device that is unknown or missing on this machine.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     present = [name for name, here in there.items() if here]
@@ -80,7 +80,7 @@ def pick_device(device: torch.device | str | None = None) -> torch.device:
 
 
 def autocast_type(precision: Precision) -> torch.dtype | None:
-    """The type of autocast for a precision, None for the model's own numbers. Raises ConfigError for what is none."""
+    """The autocast dtype of a precision; None for the model's own. Raises ConfigError for an unknown precision."""
     if precision is None or precision is torch.float32:
         return None
     if isinstance(precision, str) and precision in PRECISIONS:
@@ -99,7 +99,7 @@ def _installed() -> int:
 
 
 def _installed_on_windows() -> int:
-    """Bytes of memory as Windows tells them; 0 elsewhere."""
+    """Bytes of memory as Windows reports them; 0 on other systems."""
     import ctypes
 
     library = getattr(ctypes, "windll", None)
@@ -118,7 +118,7 @@ def _installed_on_windows() -> int:
 
 
 def _limit(groups: Path, own: Path) -> int:
-    """The smallest memory limit of the containers, or a cluster's job, that this process runs in."""
+    """The smallest memory limit of the containers or the cluster job that this process runs in."""
     limits = [UNLIMITED]
     for folder in (groups, groups / "memory", *_groups("memory", groups, own)):
         for name in ("memory.max", "memory.limit_in_bytes"):  # of cgroup v2 and v1
@@ -128,7 +128,7 @@ def _limit(groups: Path, own: Path) -> int:
 
 
 def _quota(groups: Path, own: Path) -> float:
-    """The smallest number of cores' time that the containers of this process are given; infinite without a limit."""
+    """The smallest processor limit of the containers of this process, in cores; infinite without a limit."""
     quotas = [math.inf]
     for folder in (groups, groups / "cpu", *_groups("cpu", groups, own)):
         with suppress(OSError, ValueError):  # "max" is no number
@@ -142,7 +142,7 @@ def _quota(groups: Path, own: Path) -> float:
 
 
 def _groups(controller: str, groups: Path, own: Path) -> list[Path]:
-    """Folders of the groups that limit something of this process: its own, and those around it."""
+    """Folders of the control groups of this process: its own, and all that contain it."""
     found: list[Path] = []
     with suppress(OSError):
         for line in own.read_text().splitlines():

@@ -302,7 +302,7 @@ def test_epochs_added_to_a_run_by_milestones_make_what_a_longer_run_makes(data: 
     made_trainings.run(data, long, tmp_path / "long")
     made_trainings.run(data, short, tmp_path / "grown")
     _, watcher = go(data, long, tmp_path / "grown")
-    assert "- 2 epochs become 4: the learning rate goes on by its milestones" in watcher.said
+    assert "- 2 epochs become 4: the learning rate follows its milestones" in watcher.said
     assert made_trainings.results(tmp_path / "grown") == made_trainings.results(tmp_path / "long")
     assert RunFolder(tmp_path / "grown").begun() == long
 
@@ -310,7 +310,7 @@ def test_epochs_added_to_a_run_by_milestones_make_what_a_longer_run_makes(data: 
 def test_epochs_added_under_a_cosine_say_what_the_learning_rate_does(data: Manifest, tmp_path: Path) -> None:
     made_trainings.run(data, RESTS, tmp_path / "run")
     outcome, watcher = go(data, replace(RESTS, optim=replace(RESTS.optim, epochs=4)), tmp_path / "run")
-    assert any("2 epochs become 4" in said and "rises where the run goes on" in said for said in watcher.said)
+    assert any("2 epochs become 4" in said and "rises where the run continues" in said for said in watcher.said)
     assert len(outcome.rows) == 4
 
 

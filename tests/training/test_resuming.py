@@ -188,7 +188,7 @@ def test_a_tampered_state_is_refused_with_a_sentence(name: str, data: Manifest, 
     saved = copy.deepcopy(saved)
     TAMPERED[name](saved)
     said = refused(folder, saved, data, KINDS["adamw"])
-    assert "last.pt is not a whole saved state (" in said and "put a copy back, or remove it" in said
+    assert "last.pt is not a whole saved state (" in said and "restore it from a copy, or remove it" in said
     assert len(said.splitlines()) == 1
 
 

@@ -52,7 +52,7 @@ def test_a_second_training_into_a_folder_is_refused_until_the_first_is_gone(data
     run.mkdir()
     with held_elsewhere(run) as other:
         for resume in (False, True):
-            with pytest.raises(ConfigError, match=rf"another training \(process {other} on .*writes into {run}"):
+            with pytest.raises(ConfigError, match=rf"another training \(process {other} on .*is writing to {run}"):
                 train(data, made_trainings.config(), run, resume=resume, display=Watcher())
         assert [path.name for path in run.iterdir()] == ["training.lock"]
     assert (run / "training.lock").exists()  # of the killed one, which holds nothing any more
@@ -149,7 +149,7 @@ def mounted(folder: Path, options: str) -> None:
     ("options", "message"),
     [
         ("size=64k", r"has .* MB free, and this training saves up to .* MB"),
-        ("ro", r"can't be (made|written into) \(Read-only file system\)"),
+        ("ro", r"could not be (made|written to) \(Read-only file system\)"),
     ],
 )
 def test_a_disk_that_can_not_keep_the_training_is_refused_at_the_door(

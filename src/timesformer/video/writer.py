@@ -13,20 +13,20 @@ from torch import Tensor
 from timesformer import atomic
 
 TICKS = 90_000
-"""Time stamps a second: the usual frame rates divide it, and any other time is kept to 11 microseconds."""
+"""Ticks in a second: the usual frame rates divide it, and any time is exact to 11 microseconds."""
 
 
 def write(
     path: Path, parts: Iterable[Tensor], *, times: Sequence[float], fps: float, options: Mapping[str, str]
 ) -> None:
-    """Write uint8 RGB frames as H.264, each shown at its time in seconds; of odd sides the last line is left out.
+    """Write uint8 RGB frames as H.264, each shown at its time in seconds; an odd last row or column is cut off.
 
-    ``parts`` are tensors ``(n, 3, h, w)``, one after another, so that a long video never lies in memory; ``fps`` is
-    the average rate, which the encoder plans with, and ``options`` are libx264's own (``preset``, ``crf``, ``g``).
+    ``parts`` are tensors ``(n, 3, h, w)``, one after another, so that a long video need not fit into memory. ``fps`` is
+    the average rate, for the encoder's rate control, and ``options`` are libx264's own (``preset``, ``crf``, ``g``).
     Raises ``ValueError`` where frames and times don't match or a side is shorter than 2 pixels, and
     :class:`timesformer.atomic.WriteError` where the file can't be written to its end.
     """
-    # An open file has a name of any bytes, and says whether all was written, which FFmpeg does not at its end.
+    # FFmpeg can't open names that aren't UTF-8, and reports no error when it closes a file; Python's files do both.
     with atomic.replacing(path) as temporary, temporary.open("wb") as file:
         try:
             with av.open(file, "w", format="mp4") as container:
@@ -65,7 +65,7 @@ def _encode(container: OutputContainer, stream: VideoStream, parts: Iterable[Ten
 
 
 def _ticks(times: Sequence[float]) -> list[int]:
-    """Times as increasing ticks; those closer than a tick are put one tick apart."""
+    """Times as increasing ticks; times closer than a tick are moved one tick apart."""
     ticks: list[int] = []
     for time in times:
         if not math.isfinite(time):

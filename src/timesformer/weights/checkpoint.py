@@ -1,4 +1,4 @@
-"""One safetensors file that describes itself: weights, with model, clip settings, labels and task as JSON beside."""
+"""One safetensors file that describes itself: weights, and the model, clip settings, labels and task as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ from timesformer.weights.metadata import Description, TargetStats
 from timesformer.weights.report import LoadReport, WeightsError
 
 KEY = "timesformer"
-"""Name of the entry in the file's metadata that holds the description."""
+"""Key of the file's metadata under which the description is stored."""
 MOST_BLOCKS = 1000
-"""Blocks of a model that is read; the deepest published vision transformers have fewer than a hundred."""
+"""Most blocks of a model that is read; the deepest published vision transformers have fewer than a hundred."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Checkpoint:
     about: str = ""
     """Where the weights come from and their licence, in a sentence."""
     report: LoadReport | None = None
-    """What became of every tensor, where the checkpoint was loaded."""
+    """What loading did with every tensor; None for a checkpoint that was not loaded."""
     target_stats: TargetStats = ()
     """For a regression, mean and standard deviation of each number over the training videos: the model predicts the
     normalised number, and evaluation and prediction scale it back. Empty where the model predicts the number itself."""
@@ -62,8 +62,8 @@ def check_labels(labels: tuple[str, ...], classes: int) -> None:
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
     """Write a checkpoint as one safetensors file.
 
-    The file appears whole or not at all: it is written beside its place and then renamed, so a crash or a full disk
-    leaves the previous file as it was.
+    The file is written atomically: a crash or a full disk leaves the earlier file unchanged. Raises
+    :class:`WeightsError` if it can't be written.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.model.state_dict().items()}
     write_tensors(tensors, path, {KEY: metadata.to_json(describe(checkpoint))})
@@ -94,7 +94,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: str | Path, notes: Mappin
 
 
 def _is_utf8(path: Path) -> bool:
-    """Whether the safetensors library can open a path; others go through memory."""
+    """Whether the safetensors library can open a path; files with other names are read and written in memory."""
     try:
         return bool(str(path).encode())
     except UnicodeEncodeError:
@@ -104,7 +104,7 @@ def _is_utf8(path: Path) -> bool:
 def read(path: str | Path) -> Checkpoint:
     """A checkpoint that :func:`save` wrote, its weights as float32 on the CPU, the model in evaluation mode.
 
-    Raises :class:`WeightsError` for a file that is missing, damaged, from elsewhere, or at odds with its description.
+    Raises :class:`WeightsError` for a file that is missing, damaged, of another format, or unlike its description.
     """
     tensors, notes = read_tensors(path)
     if KEY not in notes:
@@ -145,7 +145,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def build(config: ModelConfig, tensors: Mapping[str, Tensor], source: str) -> TimeSformer:
     """The model of a config filled with tensors of exactly its names and shapes, float32, in evaluation mode.
 
-    Nothing is allocated before names and shapes agree, so a file that lies about its size costs nothing.
+    Memory is allocated after names and shapes agree, so a file that lies about its size costs nothing.
     Raises :class:`WeightsError` listing every name that is missing, extra or of another shape.
     """
     check(config, tensors, source)
@@ -159,7 +159,7 @@ def build(config: ModelConfig, tensors: Mapping[str, Tensor], source: str) -> Ti
 def check(config: ModelConfig, tensors: Mapping[str, Tensor], source: str, *, head: bool = True) -> None:
     """Raise :class:`WeightsError` unless tensors have exactly the names and shapes of a config's model.
 
-    Only one block is made to learn them, without memory. Without ``head`` that of the model may be any, or none.
+    Only one block is built to find them, on the meta device. Without ``head``, any head or none is accepted.
     """
     if config.depth > len(tensors):
         raise WeightsError(
@@ -190,7 +190,7 @@ def check(config: ModelConfig, tensors: Mapping[str, Tensor], source: str, *, he
 
 
 def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """Every way in which tensors differ from those wanted, in words, ten of each kind at most."""
+    """Every way in which tensors differ from the expected ones, at most ten of each kind."""
     missing = [name for name in wanted if name not in given]
     extra = [f"{name:.80}" for name in given if name not in wanted]
     shapes = [

@@ -1,8 +1,8 @@
-"""One training at a time in a folder: a lock that the system itself takes away when its process ends, however it ends.
+"""One training at a time in a folder: a lock that the system releases when the process ends, however it ends.
 
-The lock is on a byte of a file, by ``lockf`` (Linux, macOS) or ``msvcrt.locking`` (Windows): both belong to a process,
-so that a killed training leaves none behind and worker processes that outlive it hold none. The file's text only says
-who holds it.
+The lock is on one byte of a file, by ``lockf`` (Linux, macOS) or ``msvcrt.locking`` (Windows). Both belong to a
+process: a killed training leaves no lock behind, and worker processes that outlive it hold none. The file's text only
+says who holds the lock.
 """
 
 import contextlib
@@ -15,15 +15,15 @@ from timesformer.config.checks import ConfigError
 
 NAME = "training.lock"
 PLACE = 2**30
-"""Offset of the byte that is locked: far behind the text, which others may then read, on Windows too."""
+"""Offset of the locked byte: far behind the text, so that others can read the text on Windows too."""
 TRIES = 20
 _held: set[str] = set()
-"""Locks of this process; the system would give it a second one, and take both away with the first file closed."""
+"""Locks of this process. The system would grant it a second lock, and release both when one file is closed."""
 _guard = threading.Lock()
 
 
 class Lock:
-    """The right to write into a folder, from :meth:`take` to :meth:`release`."""
+    """The right to write to a folder, from :meth:`take` to :meth:`release`."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
@@ -31,13 +31,13 @@ class Lock:
         self._key = ""
 
     def take(self) -> bool:
-        """Take the lock, whose folder must exist; whether it guards, which it can't on a file system without locks.
+        """Take the lock; its folder must exist. Returns False on a file system without locks.
 
-        Raises ConfigError where another training holds it, OSError where the file can't be written.
+        Raises ConfigError if another training holds it, OSError if the file can't be written.
         """
         key = os.path.realpath(self.path)
         with _guard:
-            if key in _held:  # not to be opened: closing any file of it takes this process's lock away
+            if key in _held:  # opening it again would release this process's lock when that file is closed
                 raise self._taken(f"of this process, {os.getpid()}")
             guards = self._lock()
             self._key = key
@@ -45,7 +45,7 @@ class Lock:
         return guards
 
     def release(self) -> None:
-        """Give the lock back, if it is held."""
+        """Release the lock, if it is held."""
         if self._file < 0:
             return
         with _guard:
@@ -61,12 +61,12 @@ class Lock:
             self._file = -1
 
     def holds(self) -> bool:
-        """Whether the file that was locked is still the one in the folder: not where that was removed or replaced."""
+        """Whether the locked file is still the one in the folder; it is not if it was removed or replaced."""
         try:
             mine, there = os.fstat(self._file), self.path.stat()
         except OSError:
             return False
-        # some network file systems give a file another number at each look
+        # some network file systems report another inode each time
         alike = (mine.st_size, mine.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
         return os.path.samestat(mine, there) or (alike and mine.st_size > 0)
 
@@ -76,7 +76,7 @@ class Lock:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 guards = _lock(self._file)
-                # the one before may have removed the file between opening and locking
+                # the previous holder may have removed the file between opening and locking
                 if self.holds() or again == TRIES - 1:
                     os.ftruncate(self._file, 0)
                     os.write(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
@@ -94,20 +94,20 @@ class Lock:
         with contextlib.suppress(OSError):
             holder = holder or " ".join(self.path.read_text(encoding="utf-8", errors="replace").split())[:80]
         return ConfigError(
-            f"another training{f' ({holder})' if holder else ''} writes into {self.path.parent}; wait for its end, or "
-            "choose another folder (--out)."
+            f"another training{f' ({holder})' if holder else ''} is writing to {self.path.parent}; wait until it ends, "
+            "or choose another folder (--out)."
         )
 
 
 def _lock(file: int) -> bool:
-    """Lock a file for this process; False where its file system can't, BlockingIOError where another process has it."""
+    """Lock a file for this process; False on a file system without locks, BlockingIOError if another process has it."""
     try:
         import fcntl
     except ImportError:
         return _lock_on_windows(file)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, PLACE)
-    except (BlockingIOError, PermissionError) as error:  # systems differ in the number of the error
+    except (BlockingIOError, PermissionError) as error:  # systems use different error numbers
         raise BlockingIOError(*error.args) from error
     except OSError:
         return False

@@ -51,7 +51,7 @@ class RunFolder:
             raise ConfigError(f"{self.path} is a file; choose a folder for the run (--out).")
         if self.last.exists() and not resume:
             raise ConfigError(
-                f"{self.path} holds a run already; go on with it (--resume), or choose another folder (--out)."
+                f"{self.path} holds a run already; resume it (--resume), or choose another folder (--out)."
             )
 
     def check(self, config: TrainConfig, *, resume: bool) -> None:
@@ -66,8 +66,8 @@ class RunFolder:
                 changed.append(f"optim.epochs was {begun.optim.epochs}, is {config.optim.epochs}: more can be added")
             if changed:
                 raise ConfigError(
-                    f"the run in {self.path} was begun with other settings ({', '.join(changed)}); resume it with its "
-                    "own, or start another from its weights (--init)."
+                    f"the run in {self.path} was started with other settings ({', '.join(changed)}); resume it with "
+                    "its own settings, or start a new run from its weights (--init)."
                 )
 
     def begun(self) -> TrainConfig:
@@ -80,8 +80,8 @@ class RunFolder:
         after = config.optim.epochs
         if after <= before:
             return ""
-        steps = "the learning rate goes on by its milestones"
-        cosine = f"the learning rate now falls to zero over all {after}, so it rises where the run goes on"
+        steps = "the learning rate follows its milestones"
+        cosine = f"the learning rate now falls to zero over all {after} epochs, so it rises where the run continues"
         return f"{before} epochs become {after}: {cosine if config.optim.schedule == 'cosine' else steps}"
 
     def make(self) -> None:
@@ -89,7 +89,9 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SaveError(f"{self.path} can't be made ({error.strerror}); choose another folder (--out).") from error
+            raise SaveError(
+                f"{self.path} could not be made ({error.strerror}); choose another folder (--out)."
+            ) from error
 
     def take(self) -> bool:
         """Lock the folder for this training; returns False where its file system has no locks.
@@ -100,7 +102,7 @@ class RunFolder:
             return self.lock.take()
         except OSError as error:
             raise SaveError(
-                f"{self.path} can't be written into ({error.strerror}); free space or change its permissions, or "
+                f"{self.path} could not be written to ({error.strerror}); free some space, change its permissions, or "
                 "choose another folder (--out)."
             ) from error
 
@@ -114,7 +116,7 @@ class RunFolder:
     def _replacing(self, path: Path) -> AbstractContextManager[Path]:
         """A temporary path that takes the place of a file of the run; raises :class:`SaveError`."""
         if not self.path.is_dir():
-            raise SaveError(f"{path} could not be written: the folder of the run is gone; restore it, or start anew.")
+            raise SaveError(f"{path} could not be written: the folder of the run is gone; restore it, or start again.")
         return atomic.replacing(path, SaveError)
 
     def size(self) -> int:

@@ -1,7 +1,6 @@
-"""A training's state in parts: every process writes its own shards, and any number of processes reads them again.
+"""The state of a sharded training (FSDP): every process writes its own part, and any number of processes can read them.
 
-The parts are safetensors, so a state from elsewhere runs no code. Where processes are on several machines, the folder
-must be one that all of them see.
+The parts are safetensors files, so reading them runs no code. Processes on several machines need a shared folder.
 """
 
 import warnings
@@ -21,7 +20,7 @@ from timesformer.config.checks import ConfigError
 from timesformer.training.run.state import SaveError
 
 Problem = (CheckpointException, SafetensorError, OSError, RuntimeError, ValueError, KeyError)
-"""What comes of parts that can't be written or read; the first, of all processes, is no Exception."""
+"""Errors of parts that can't be written or read. The first collects those of all processes; it is no Exception."""
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -30,7 +29,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Sequence[Tensor]) -> None:
-    """Write this process's part of weights, optimiser and averaged weights; all processes must call it.
+    """Write this process's part of weights, optimiser state and averaged weights; all processes must call it.
 
     Raises :class:`SaveError` in every process if one of them can't write its part.
     """
@@ -39,7 +38,7 @@ def write(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, aver
         dcp.save(values, storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True))
     except Problem as error:
         raise SaveError(
-            f"{folder} could not be written ({_cause(error)}); the previous one is kept. Is the disk full?"
+            f"{folder} could not be written ({_cause(error)}); the earlier state is kept; free some space on the disk."
         ) from error
 
 
@@ -51,12 +50,14 @@ def read(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, avera
     weights, state, values = _tensors(model, optimizer, average)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process is as good
+            warnings.filterwarnings(
+                "ignore", message="torch.distributed is disabled"
+            )  # loading in one process is intended
             dcp.load(values, storage_reader=dcp.HuggingFaceStorageReader(str(folder)))
     except Problem as error:
         raise ConfigError(
-            f"{folder} is not a whole saved state ({_cause(error):.120}); put a copy back, or remove it together with "
-            "last.pt beside it to begin anew."
+            f"{folder} is not a whole saved state ({_cause(error):.120}); restore it from a copy, or remove it and "
+            "last.pt beside it to start again."
         ) from error
     set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state)
 
@@ -64,9 +65,9 @@ def read(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, avera
 def _tensors(
     model: nn.Module, optimizer: torch.optim.Optimizer, average: Sequence[Tensor]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """State dicts of model and optimiser, and their tensors and the averaged ones in one table by name.
+    """State dicts of model and optimiser, and one table with their tensors and the averaged weights by name.
 
-    Settings of the optimiser are not in the table: they come from the config, and the learning rate from the schedule.
+    The optimiser's settings are not in the table: they come from the config, and the learning rate from the schedule.
     """
     weights, state = cast("tuple[dict[str, Any], dict[str, Any]]", get_state_dict(model, optimizer))
     values = {f"weights.{name}": value for name, value in weights.items()}

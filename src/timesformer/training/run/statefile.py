@@ -28,7 +28,9 @@ MEASURED = ("epoch", "step", "lr", "train_loss", "broken", "damaged", "best")
 
 def refusal(path: Path, what: str) -> ConfigError:
     """The error for a saved state that can't be resumed."""
-    return ConfigError(f"{path} is not a whole saved state ({what:.160}); put a copy back, or remove it to begin anew.")
+    return ConfigError(
+        f"{path} is not a whole saved state ({what:.160}); restore it from a copy, or remove it to start again."
+    )
 
 
 def write(path: Path, saved: Saved) -> None:

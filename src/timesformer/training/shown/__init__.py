@@ -1,1 +1,1 @@
-"""What a training shows while it runs."""
+"""What a training shows while it runs: progress, epochs, advice, and TensorBoard's files."""

@@ -1,4 +1,4 @@
-"""What a training tells about itself while it runs: signs that something should be changed, in plain words."""
+"""Advice while a training runs: what goes wrong, and which options may help."""
 
 import math
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from timesformer.config.training import TrainConfig
 from timesformer.training.run.epochs import EpochRow
 
 PATIENCE = 0.25
-"""Share of the training after which a loss at chance level is worth a word."""
+"""Share of the training after which a loss at chance level is reported."""
 WAITING = 0.4
-"""Share of the time spent waiting for clips above which the loader holds the training up."""
+"""Share of the time spent waiting for clips above which the loader is reported as the bottleneck."""
 
 
 def advice(rows: Sequence[EpochRow], config: TrainConfig, class_counts: Sequence[int]) -> list[str]:
-    """Sentences to show after the last of these epochs; each kind once in a training."""
+    """Sentences to show after the last of these epochs; each is shown once in a training."""
     return [
         text
         for now, text in _signs(rows, config, class_counts)
@@ -23,7 +23,7 @@ def advice(rows: Sequence[EpochRow], config: TrainConfig, class_counts: Sequence
 
 
 def chance_level(class_counts: Sequence[int]) -> float:
-    """Cross-entropy of always answering with the shares of the classes."""
+    """Cross-entropy of a model that always predicts the class frequencies."""
     total = sum(class_counts)
     return -sum(count / total * math.log(count / total) for count in class_counts if count)
 
@@ -39,18 +39,18 @@ def _signs(rows: Sequence[EpochRow], config: TrainConfig, class_counts: Sequence
         FACTS[config.task].exclusive
         and last.epoch >= PATIENCE * config.optim.epochs
         and last.train_loss > 0.97 * chance
-        # Mixed or weighed clips keep the loss of a model up that has learned to tell plain ones apart
+        # with mixup or class weights, the loss stays high although the model tells plain clips apart
         and last.validation["val_mean_class"] < 1.5 / max(len([count for count in class_counts if count]), 1)
     )
     return [
         (
             stuck,
-            f"the training loss is still at chance level ({chance:.2f} for these classes): nothing was learned yet. "
-            f"Try one of these: {', '.join(_remedies(config))}.",
+            f"the training loss is still at chance level ({chance:.2f} for these classes): the model has not "
+            f"learned anything yet. Try one of these: {', '.join(_remedies(config))}.",
         ),
         (
             last.waited > WAITING and last.epoch > 1,
-            f"the loader is the bottleneck: over {WAITING:.0%} of the time goes into waiting for clips. Re-encode the "
+            f"the loader is the bottleneck: over {WAITING:.0%} of the time is spent waiting for clips. Re-encode the "
             f"videos smaller once (timesformer prepare DATA OUT), use more --engine.workers than "
             f"{config.engine.workers}{'' if config.engine.cache == 'on' else ', or --engine.cache on'}.",
         ),
@@ -58,11 +58,11 @@ def _signs(rows: Sequence[EpochRow], config: TrainConfig, class_counts: Sequence
 
 
 def _remedies(config: TrainConfig) -> list[str]:
-    """What may help a training that does not learn, and is not so already."""
+    """Options that may help a model that does not learn, without those that are set already."""
     lr = config.optim.lr
     remedies = ["--overfit 8 on this data", f"another --optim.lr ({lr / 3:.2g} or {3 * lr:.2g})"]
     if config.init:
-        return remedies + ["more that learns (no --freeze)"] * (config.freeze != "none")
+        return remedies + ["training all layers (no --freeze)"] * (config.freeze != "none")
     if config.model.patch > 8:
         remedies.append(f"a --model.patch below {config.model.patch}")
     if config.model.weight_init != "scratch":

@@ -1,4 +1,4 @@
-"""What a training shows while it runs: one line that moves, and one line for each epoch that stays."""
+"""What a training shows while it runs: a progress bar, and one line for each finished epoch."""
 
 import textwrap
 import time
@@ -14,9 +14,9 @@ from timesformer.tasks.table import SHOWN
 from timesformer.training.run.epochs import EpochRow
 
 QUIET = 60.0
-"""Seconds between two lines about steps where no terminal shows them, such as in a cluster's log."""
+"""Seconds between two lines about steps where there is no terminal, such as in a cluster's log."""
 WIDE = 100
-"""Columns of a terminal that has room for everything about a step."""
+"""Columns from which a terminal shows everything about a step."""
 
 
 class Display:
@@ -42,7 +42,7 @@ class Display:
         self.progress.stop()
 
     def begin(self, description: str, total: int, done: int = 0, *, validations: int = 0) -> None:
-        """Start counting something of ``total`` parts; a training is interrupted by so many ``validations``."""
+        """Start counting up to ``total``; ``validations`` is their number in a training, and 0 for other work."""
         now = time.monotonic()
         if validations and self.training:
             self.training.validated_in(now, now - self.begun)
@@ -58,7 +58,7 @@ class Display:
         self.reach(self.pace.done + 1)
 
     def reach(self, done: int) -> None:
-        """Show how many parts are done."""
+        """Show how many parts are done, how fast, and the time left."""
         self.pace.step(time.monotonic(), done)
         self.progress.update(self.task, completed=done, state=bar.speed(self.pace), left=bar.time_left(self.pace))
 
@@ -75,7 +75,7 @@ class Display:
             self.told = now
 
     def epoch(self, row: EpochRow, epochs: int) -> None:
-        """Leave one line for a finished epoch, as long as the terminal is wide, and all of it in a log."""
+        """Print one line for a finished epoch: what fits the terminal, or everything in a log."""
         counted = f"epoch {row.epoch:>{len(str(epochs))}}/{epochs}"
         losses = f"loss {_number(row.train_loss)}  val loss {_number(row.validation['val_loss'])}"
         scores = [f"{text} {_number(row.validation[name])}" for name, text in SHOWN.items() if name in row.validation]
@@ -87,7 +87,7 @@ class Display:
         self.say(next((line for line in lines if len(line) <= room), lines[-1]))
 
     def say(self, text: str, style: str = "") -> None:
-        """Leave a line, broken between words on a narrow terminal; an indented one is left whole, to be copied."""
+        """Print a line, wrapped on a terminal; an indented line, such as a command to copy, is not wrapped."""
         if not self.show:
             return
         text = "\n".join(printable(line) for line in without_numbers(text).split("\n"))
@@ -96,7 +96,7 @@ class Display:
         self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Leave a line that stands out."""
+        """Print a warning."""
         self.say(f"! {text}", style="yellow")
 
 
@@ -117,7 +117,7 @@ def _speed(clips_per_second: float) -> str:
 
 
 def _broken(line: str, width: int) -> str:
-    """A line in several where it is too long; the second and further ones are indented under the first."""
+    """A line wrapped to a width; all lines but the first are indented."""
     if len(line) <= width:
         return line
     return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

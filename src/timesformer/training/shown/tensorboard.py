@@ -1,7 +1,7 @@
 """A training's measures as TensorBoard shows them: event files beside metrics.jsonl, where the config asks for them.
 
-Written record by record, with neither a queue nor a thread, so that nothing measured is lost when a process is killed,
-and a full disk is noticed where it can be said.
+Every record is written at once, without a queue or a thread: nothing is lost when the process is killed, and a full
+disk becomes a warning. torch's SummaryWriter has both, and a full disk ends its thread with a traceback.
 """
 
 import time
@@ -14,25 +14,25 @@ from timesformer.config.checks import ConfigError
 from timesformer.training.run.epochs import EpochRow
 
 EVERY = 10
-"""Steps from one loss on the board to the next."""
+"""Steps between two values of the loss."""
 
 
 def check() -> None:
-    """Raise ConfigError where TensorBoard's own package, which knows the format, is missing."""
+    """Raise ConfigError where the package tensorboard, which defines the format, is not installed."""
     _format()
 
 
 class Board:
-    """The event files of one run; does nothing unless ``on``, which it is in the first process only."""
+    """The event files of one run; does nothing unless ``on``, which is true in the first process only."""
 
     def __init__(self, folder: Path, *, on: bool, warn: Callable[[str], None]) -> None:
         self.folder, self.on, self.warn = folder, on, warn
         self._file = folder
 
     def begin(self, *, done: int, rows: Sequence[EpochRow]) -> None:
-        """Open a file for what comes after ``done`` steps and the epochs in ``rows``.
+        """Begin a file that continues after ``done`` steps and the epochs in ``rows``.
 
-        What a killed process wrote of the steps and epochs that now come again is struck out.
+        TensorBoard discards what a killed process wrote of later steps and epochs, since they are trained again.
         """
         if not self.on:
             return
@@ -42,16 +42,16 @@ class Board:
         start = events.SessionLog(status=events.SessionLog.START)
         self._write(events.Event(file_version="brain.Event:2"), events.Event(step=done, session_log=start))
         for row in rows:
-            if row.step == done or not known:  # an epoch that ended at this very step was struck out, too
+            if row.step == done or not known:  # TensorBoard also discards an epoch that ended at this step
                 self.epoch(row)
 
     def step(self, number: int, **values: float) -> None:
-        """Note what a step, counted from 0, came to in this process, each :data:`EVERY` steps."""
+        """Write the values of a step, counted from 0, in this process; only every :data:`EVERY` steps."""
         if self.on and number % EVERY == 0:
             self._scalars(number, {f"step/{name}": value for name, value in values.items()})
 
     def epoch(self, row: EpochRow) -> None:
-        """Note the measures of an epoch, at the number of steps done by then."""
+        """Write the measures of an epoch, at the number of steps done at its end."""
         if self.on:
             values = {f"epoch/{name}": value for name, value in row.as_dict().items() if name not in ("epoch", "step")}
             self._scalars(row.step, values)
@@ -79,7 +79,7 @@ class Board:
 
 
 def _format() -> tuple[ModuleType, ModuleType]:
-    """The messages that event files are made of."""
+    """The protocol buffers of event files and summaries."""
     try:
         from tensorboard.compat.proto import event_pb2, summary_pb2
     except ImportError:

@@ -26,7 +26,7 @@ def _no_ticks() -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """The frames of a video in the order in which they are shown; a tick is the stream's unit of time."""
+    """The frames of a video in presentation order; a tick is the stream's unit of time."""
 
     path: Path
     codec: str
@@ -38,21 +38,21 @@ class Index:
     tick: float = 0.0
     """Seconds."""
     pts: NDArray[np.int64] = field(default_factory=_no_ticks)
-    """Presentation time in ticks of each frame, increasing; empty where frames can only be counted from the start."""
+    """Presentation time of each frame in ticks, increasing; empty if frames can only be counted from the start."""
     starts: NDArray[np.int64] = field(default_factory=_no_ticks)
-    """For each frame, the key that decoding must start at; empty as ``pts``."""
+    """For each frame, the key frame that decoding must start at; empty if ``pts`` is."""
     keys: NDArray[np.int64] = field(default_factory=_no_ticks)
-    """Presentation time in ticks of each key packet in decoding order, also of those that are never shown."""
+    """Presentation time of each key packet in ticks, in decoding order; it includes packets that are never shown."""
     places: NDArray[np.int64] = field(default_factory=_no_ticks)
-    """Byte of the file at which each key packet lies."""
+    """Byte offset of each key packet in the file."""
     targets: NDArray[np.int64] = field(default_factory=_no_ticks)
     """Ticks to seek to for each key."""
     images: tuple[Path, ...] = ()
     """The files of a folder of images, in order."""
     remarks: tuple[str, ...] = ()
-    """What was chosen of what the file holds."""
+    """Choices made where the file holds several streams or shots."""
     damage: tuple[str, ...] = ()
-    """What of the whole file is not as it should be."""
+    """Damage found anywhere in the file."""
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
@@ -63,29 +63,29 @@ class Index:
 
     @cached_property
     def variable_rate(self) -> bool:
-        """Whether frames are shown for unequal times."""
+        """Whether the frame rate varies."""
         steps = np.diff(self.times)
-        # 2 ms and a tenth of a frame are the rounding of containers and the jitter of cameras
+        # containers round times to 1 or 2 ms, and cameras jitter by up to a tenth of a frame
         return len(steps) > 0 and float(steps.max() - steps.min()) > 0.002 + 0.1 * float(np.median(steps))
 
     def start(self, number: int) -> int:
-        """The key that decoding must start at for a frame; 0 where there are no keys."""
+        """The key frame that decoding must start at for a frame; 0 if there are none."""
         return int(self.starts[number]) if len(self.starts) else 0
 
     def number(self, pts: int | None) -> int | None:
-        """Frame number of a presentation time in ticks, or None where no frame has it."""
+        """Frame number of a presentation time in ticks, or None if no frame has it."""
         if pts is None:
             return None
         place = int(np.searchsorted(self.pts, pts))
         return place if place < len(self.pts) and self.pts[place] == pts else None
 
     def is_key(self, pts: int, place: int | None) -> bool:
-        """Whether a packet is a known key; where the file's own index is broken, seeking gives packets wrong times."""
+        """Whether a packet is a known key packet; seeking by a broken index gives packets wrong times."""
         return bool(np.any((self.keys == pts) & (self.places == (NO_TIME if place is None else place))))
 
 
 def packed(index: Index, stamp: Stamp) -> bytes:
-    """The compact form of an index: its facts as a line of JSON, and the steps of its arrays in as few bytes each."""
+    """The compact form of an index: its facts as a line of JSON, and the differences within its arrays, compressed."""
     steps = [_in_few_bytes(np.diff(getattr(index, name), prepend=np.int64(0))) for name in ARRAYS]
     kinds = [(each.dtype.str, len(each)) for each in steps]
     facts = {name: getattr(index, name) for name in FACTS}
@@ -95,7 +95,7 @@ def packed(index: Index, stamp: Stamp) -> bytes:
 
 
 def unpacked(path: Path, stamp: Stamp, data: bytes) -> Index | None:
-    """The index of a compact form; None where that is damaged, of another state of the file, or of other software."""
+    """The index of a compact form; None if it is damaged, or of another state of the file or another decoder."""
     body = data[len(MAGIC) + 16 :]
     if data[: len(MAGIC) + 16] != MAGIC + hashlib.blake2b(body, digest_size=16).digest():
         return None
@@ -118,7 +118,7 @@ def unpacked(path: Path, stamp: Stamp, data: bytes) -> Index | None:
 
 
 def _in_few_bytes(steps: NDArray[np.int64]) -> NDArray[np.integer[Any]]:
-    """The same numbers in the smallest type that holds them; what wrapped round on the way wraps back in the sum."""
+    """The same numbers in the smallest integer type that holds them; an overflow is undone by the later sum."""
     low, high = (int(steps.min()), int(steps.max())) if len(steps) else (0, 0)
     kinds = (np.dtype(kind) for kind in ("<i1", "<i2", "<i4", "<i8"))
     return steps.astype(next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max))

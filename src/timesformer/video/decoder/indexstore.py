@@ -1,10 +1,10 @@
-"""What is kept of the indices of videos: a bounded part in memory, and those of large files on disk.
+"""A cache of video indices: in memory up to a limit, and on disk for large files.
 
-An index costs a pass over the whole file, so it is made once. In memory lie whole indices, and many more in a compact
-form of a few hundred bytes for a short video and some ten thousand for hours; the compact form of a large file's is
-also written into the cache folder (:func:`timesformer.cache.folder`), for other processes and the next run. A
-file that has changed in size or time is indexed again; a damaged, unreadable or foreign entry counts as none, and
-where the folder can't be written nothing is lost but time.
+An index costs a pass over the whole file, so it is made once. Memory holds whole indices, and many more in a compact
+form: a few hundred bytes for a short video, some ten thousand for hours. The compact form of a large file's index is
+also written to the cache folder (:func:`timesformer.cache.folder`), for other processes and the next run. A file whose
+size or time has changed is indexed again. A damaged, unreadable or foreign entry is ignored, and so
+is a folder that can't be written to.
 """
 
 import hashlib
@@ -20,16 +20,16 @@ from timesformer import atomic, cache
 from timesformer.video.decoder.frameindex import Index, Stamp, packed, unpacked
 
 HELD = 64 * 2**20
-"""Bytes of whole indices that are held in memory, and again of compact ones."""
+"""Bytes of whole indices that memory holds; as many again for compact ones."""
 WORTH_WRITING = 4 * 2**20
-"""Bytes of a video from which its index is written to disk; a smaller one is indexed nearly as fast as it is read."""
+"""Size of a video, in bytes, from which its index is written to disk; a smaller one is indexed fast enough."""
 PER_FOLDER = 512
-"""Entries of one of the 256 folders on disk; when there are more, the older half goes."""
+"""Most entries in each of the 256 folders on disk; when there are more, the older half is removed."""
 Value = TypeVar("Value")
 
 
 class _Held(Generic[Value]):
-    """Values by path up to a number of bytes, those used last; safe in threads."""
+    """The most recently used values by path, up to a number of bytes; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[Path, tuple[Stamp, Value, int]] = OrderedDict()
@@ -57,7 +57,7 @@ _compact: _Held[bytes] = _Held()
 
 
 def find(path: Path, stamp: Stamp) -> Index | None:
-    """Return what is kept of an unchanged file, or None."""
+    """Return the index of an unchanged file, or None if there is none."""
     index = _whole.get(path, stamp)
     if index is not None:
         return index
@@ -73,7 +73,7 @@ def keep(index: Index, stamp: Stamp) -> None:
     """Keep an index for later calls of :func:`find`, also by other processes."""
     _whole.put(index.path, stamp, index, _size(index))
     if index.images:
-        return  # a list of file names: making it again costs what reading it would
+        return  # a list of file names: reading it would take as long as making it again
     data = packed(index, stamp)
     _compact.put(index.path, stamp, data, len(data) + 1000)
     if stamp[1] >= WORTH_WRITING:
@@ -81,12 +81,12 @@ def keep(index: Index, stamp: Stamp) -> None:
 
 
 def _size(index: Index) -> int:
-    """Bytes that an index takes or may come to take, roughly."""
+    """Rough number of bytes that an index takes."""
     return 2000 + 24 * index.frames + 24 * len(index.keys) + 300 * len(index.images)
 
 
 def _entry(path: Path) -> Path | None:
-    """Where the index of a file is on disk; None where there is no place for it."""
+    """Where the index of a file is on disk; None without a cache folder."""
     folder = cache.folder()
     if folder is None:
         return None
@@ -103,7 +103,7 @@ def _from_disk(path: Path, stamp: Stamp) -> bytes | None:
 
 
 def _to_disk(path: Path, data: bytes) -> None:
-    """Write an entry whole or not at all, whoever else writes it at the same time."""
+    """Write an entry; other processes may write it at the same time."""
     entry = _entry(path)
     if entry is None:
         return
