@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from timesformer.config.model import ModelConfig
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import optimiser
+from timesformer.training.engine import optimiser
 
 Library = Literal["ours", "transformers"]
 Precision = Literal["fp32", "bf16"]

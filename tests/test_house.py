@@ -33,7 +33,7 @@ ROOMS = (
     ("tasks",),
     ("inference",),
     ("training.run",),
-    ("training.shown", "training.arithmetic"),
+    ("training.shown", "training.engine"),
     ("training.choose",),
     ("training",),
     ("verbs",),

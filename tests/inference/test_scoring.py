@@ -13,7 +13,7 @@ from timesformer.config.checks import ConfigError
 from timesformer.data.items import Item
 from timesformer.inference.answers import forward
 from timesformer.inference.scoring import Scores, Scoring, score_videos
-from timesformer.training.processes import joined
+from timesformer.training.engine.processes import joined
 
 HERE = Scoring(crops=1, workers=0)
 

@@ -18,7 +18,7 @@ from timesformer.inference.answers import forward
 from timesformer.inference.parts import Seen
 from timesformer.inference.scoring import InterruptedScoringError, Scoring, score_videos
 from timesformer.inference.viewstream import Views
-from timesformer.training.processes import joined
+from timesformer.training.engine.processes import joined
 from timesformer.video import reader, views
 
 HERE = Scoring(crops=1, workers=0)

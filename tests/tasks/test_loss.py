@@ -14,7 +14,7 @@ from timesformer.config.training import OptimConfig
 from timesformer.model.transformer import TimeSformer
 from timesformer.tasks import table
 from timesformer.tasks.table import TABLE
-from timesformer.training import optimiser
+from timesformer.training.engine import optimiser
 
 TINY = ModelConfig(frames=2, size=16, patch=8, width=16, depth=3, heads=2, classes=5)
 LOGITS = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ from timesformer.config.model import ModelConfig
 from timesformer.config.training import TrainConfig
 from timesformer.data.manifest import Manifest
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import adapters
+from timesformer.training.engine import adapters
 from timesformer.training.overfit import overfit
 from timesformer.weights import checkpoint, loading
 from timesformer.weights.checkpoint import Checkpoint

@@ -9,7 +9,7 @@ import torch
 from tests import made_trainings
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import EngineConfig
-from timesformer.training import arithmetic
+from timesformer.training.engine import arithmetic
 
 
 def test_the_best_device_is_taken_and_another_one_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from timesformer.data.manifest import Manifest
 from timesformer.inference.scoring import Scoring
 from timesformer.model.transformer import TimeSformer
 from timesformer.tasks.regression import Regression
-from timesformer.training import optimiser
+from timesformer.training.engine import optimiser
 from timesformer.training.epoch import better
 from timesformer.training.loop import train
 from timesformer.training.outcome import Outcome

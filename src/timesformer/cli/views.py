@@ -80,7 +80,7 @@ def evaluate(
     from timesformer.inference.scoring import Scoring
     from timesformer.machine import pick_device
     from timesformer.progress.bar import counting
-    from timesformer.training import processes
+    from timesformer.training.engine import processes
     from timesformer.verbs import evaluate as verb
     from timesformer.weights.runs import seen_before
 

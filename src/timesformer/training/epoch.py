@@ -14,7 +14,8 @@ from timesformer.inference.measures import measure
 from timesformer.inference.scoring import InterruptedScoringError, Scores, Scoring, score_videos
 from timesformer.model.transformer import TimeSformer
 from timesformer.tasks.table import TABLE, best_measure
-from timesformer.training import adapters, optimiser, processes, saving
+from timesformer.training import saving
+from timesformer.training.engine import adapters, optimiser, processes
 from timesformer.training.run import sharded
 from timesformer.training.run.epochs import EpochRow
 from timesformer.training.run.state import State

@@ -11,8 +11,9 @@ from timesformer.data.batches.batch import Broken
 from timesformer.data.batches.cache import Video, decode_all
 from timesformer.data.batches.dataset import TrainingClips
 from timesformer.data.manifest import Manifest
-from timesformer.training import adapters, arithmetic, optimiser, saving
-from timesformer.training.processes import World
+from timesformer.training import saving
+from timesformer.training.engine import adapters, arithmetic, optimiser
+from timesformer.training.engine.processes import World
 from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.run.state import SaveError
 from timesformer.training.session import Session

@@ -15,7 +15,7 @@ from timesformer.data.manifest import Manifest
 from timesformer.model.transformer import TimeSformer
 from timesformer.tasks import regression, table
 from timesformer.tasks.table import TABLE
-from timesformer.training import adapters, arithmetic, optimiser
+from timesformer.training.engine import adapters, arithmetic, optimiser
 from timesformer.training.shown.display import Display
 from timesformer.video import reader
 from timesformer.video.reader import VideoError

@@ -9,7 +9,7 @@ from timesformer.atomic import WriteError
 from timesformer.config.training import TrainConfig
 from timesformer.data.items import DataError, Item, counted, some
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import processes
+from timesformer.training.engine import processes
 from timesformer.training.run import sharded
 from timesformer.training.run.state import Saved, SaveError, State
 from timesformer.training.session import Session

@@ -14,8 +14,8 @@ from timesformer.data.manifest import Manifest
 from timesformer.errors import TimesformerError
 from timesformer.model.transformer import TimeSformer
 from timesformer.tasks import regression, table
-from timesformer.training import adapters, arithmetic, optimiser, processes
-from timesformer.training.processes import World
+from timesformer.training.engine import adapters, arithmetic, optimiser, processes
+from timesformer.training.engine.processes import World
 from timesformer.training.run import resuming, sharded
 from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.run.state import Kept, Saved, State

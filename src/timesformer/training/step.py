@@ -7,7 +7,7 @@ from timesformer.data.batches.batch import Batch
 from timesformer.data.batches.order import derived_seed
 from timesformer.tasks import table
 from timesformer.tasks.table import TABLE
-from timesformer.training import arithmetic, processes
+from timesformer.training.engine import arithmetic, processes
 from timesformer.training.session import Session
 from timesformer.video import augment
 

@@ -13,7 +13,7 @@ from timesformer.data.batches.batch import Batch, joined
 from timesformer.data.batches.dataset import TrainingClips
 from timesformer.data.batches.order import Place, epoch_order
 from timesformer.data.items import counted
-from timesformer.training.processes import World
+from timesformer.training.engine.processes import World
 from timesformer.training.session import TrainingError
 from timesformer.video.reader import is_out_of_memory
 

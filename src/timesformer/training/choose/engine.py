@@ -14,9 +14,9 @@ from timesformer.config.model import ModelConfig
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches.cache import short_side
 from timesformer.data.manifest import Manifest
-from timesformer.training import arithmetic
 from timesformer.training.choose import timing
 from timesformer.training.choose.survey import Look, frames_beyond, survey
+from timesformer.training.engine import arithmetic
 
 
 def settle(config: TrainConfig, manifest: Manifest, *, gpu: bool, look: Look | None = None) -> TrainConfig:

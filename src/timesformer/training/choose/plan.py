@@ -16,12 +16,12 @@ from timesformer.config.training import TrainConfig
 from timesformer.data.items import counted, together
 from timesformer.data.manifest import Manifest
 from timesformer.recipes import table as recipes
-from timesformer.training import arithmetic
 from timesformer.training.choose import engine
 from timesformer.training.choose import settings as choose
 from timesformer.training.choose.settings import Reason
 from timesformer.training.choose.sides import speaking_of_sides
 from timesformer.training.choose.survey import survey
+from timesformer.training.engine import arithmetic
 from timesformer.weights import loading
 from timesformer.weights.runs import seen_before
 

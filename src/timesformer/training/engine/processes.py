@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from timesformer.config.training import EngineConfig
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import arithmetic
+from timesformer.training.engine import arithmetic
 
 T = TypeVar("T")
 _KEPT: list[dist.ProcessGroup | None] = []
