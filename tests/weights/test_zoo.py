@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.made_weights import SMALL, mmaction, official, random_model, save_official
-from timesformer.cli import models
+from timesformer.cli import zoo as cli
 from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.model.transformer import TimeSformer
 from timesformer.weights import labels, zoo
@@ -58,10 +58,10 @@ def test_all_thirteen_official_checkpoints_and_mmaction2s_three_are_listed(capsy
     made_by = [entry.made_by for entry in zoo.PUBLISHED]
     assert (made_by.count("official"), made_by.count("mmaction2")) == (13, 3)
     assert sum(bool(entry.hub) for entry in zoo.PUBLISHED) == 9
-    models.zoo()
+    cli.zoo()
     lines = capsys.readouterr().out.splitlines()
-    rows = [line.split() for line in lines[1:17]]
-    assert max(map(len, lines[:17])) <= 80
+    rows = [line.split() for line in lines[2:18]]
+    assert max(map(len, lines[:18])) <= 80
     assert [row[3] for row in rows] == [
         *("8x32", "16x16", "96x4", "8x32", "16x16", "96x4", "8", "16", "64"),
         *("8x32", "32x32", "64x32", "96x32", "8x32", "8x32", "8x32"),
@@ -74,7 +74,7 @@ def test_all_thirteen_official_checkpoints_and_mmaction2s_three_are_listed(capsy
         )
         assert 50 < entry.top1 < (entry.top5 or 100)
         assert ("NC" in entry.licence) == (entry.made_by == "official")
-        models.zoo(entry.name)
+        cli.zoo(entry.name)
         said = capsys.readouterr().out
         for words in (entry.file, entry.page, entry.licence, str(entry.downloaded), entry.hub):
             assert words in said

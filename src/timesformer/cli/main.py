@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from timesformer.cli import data, examples, models, terminal, train, views
+from timesformer.cli import data, examples, models, terminal, train, views, zoo
 from timesformer.cli.words import command_of, spelled
 from timesformer.errors import sentence
 from timesformer.plain import printable
@@ -20,7 +20,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "evaluate": views.evaluate,
     "predict": views.predict,
     "convert": models.convert,
-    "zoo": models.zoo,
+    "zoo": zoo.zoo,
     "inspect": models.inspect,
     "cost": models.cost,
     "recipes": models.recipes,

@@ -1,4 +1,4 @@
-"""`timesformer convert`, `inspect`, `zoo`, `cost` and `recipes`: about models, without videos."""
+"""`timesformer convert`, `inspect`, `cost` and `recipes`: about models, without videos."""
 
 import re
 import textwrap
@@ -89,38 +89,6 @@ def inspect(weights: Weights, *, fit: Wanted = Fit()) -> int:
     )
     if checkpoint.about:
         print(printable(checkpoint.about))
-    return 0
-
-
-def zoo(name: Name = "") -> int:
-    """List the published checkpoints, or show where one comes from and where its file belongs.
-
-    Args:
-        name: Name of a published checkpoint; without it, all are listed.
-    """
-    from timesformer import cache
-    from timesformer.weights import zoo as published
-    from timesformer.weights.report import WeightsError
-
-    if name:
-        found = published.find(name) or published.published_on_hub(name)
-        if found is None:
-            raise WeightsError(f"{name!r} is not a published name; {published.suggestion(name)}")
-        print("\n".join(found.lines()))
-        return 0
-    shape = "{:<23} {:<13} {:<8} {:<9} {:>3} {:>6} {:>6}"
-    print(shape.format("name", "data", "scheme", "clips", "px", "top-1", "top-5"))
-    for entry in published.PUBLISHED:
-        data = entry.data.replace("Something-Something-V2", "SSv2")
-        print(shape.format(entry.name, data, entry.scheme, entry.cut, entry.size, entry.top1, entry.top5 or "-"))
-    print("\nclips: frames x rate at 30 frames a second, or a frame from each part of a video")
-    for maker, page, licence in published.MAKERS:
-        print(f"{maker}: {page}\n  licence {licence}")
-    print(
-        f"Files are looked for in {cache.folder() or 'no folder, since TIMESFORMER_CACHE is empty'}; "
-        "where a hub copy exists, it is downloaded.\n"
-        "`timesformer zoo NAME` says which file, from where, its hub copy and its licence."
-    )
     return 0
 
 

@@ -31,11 +31,12 @@ def check(command: str, weights: str, others: Sequence[Path]) -> None:
 
 def _are_weights(path: Path) -> bool:
     """Whether a path names weights: a file with their ending, a run, a folder of weights, or a published name."""
-    from timesformer.weights import zoo
+    from timesformer.weights import image_models, zoo
     from timesformer.weights.runs import is_run
 
     if path.is_dir():
         return is_run(path) or any(
             (path / f"{name}{end}").is_file() for name in ("model", "pytorch_model") for end in WEIGHTS
         )
-    return path.suffix.lower() in WEIGHTS or zoo.find(str(path)) is not None
+    named = zoo.find(str(path)) or image_models.find(str(path))
+    return path.suffix.lower() in WEIGHTS or named is not None

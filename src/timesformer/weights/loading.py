@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack, get_type_hints
 
 from timesformer.config.checks import ConfigError, choice, in_pixels
 from timesformer.config.model import ModelConfig, Scheme
+from timesformer.weights import fetch, image_models
 from timesformer.weights import labels as label_files
 from timesformer.weights import runs, zoo
 from timesformer.weights.checkpoint import Checkpoint
@@ -42,8 +43,9 @@ def load(
 
     A path may lead to a file of ours, a run's folder (its best checkpoint), an official .pyth, an MMAction2 .pth, a
     folder of transformers or timm, or an image transformer (timm, DeiT, or .npz of the JAX release); the format is
-    recognised by the content, not the suffix. A name is one of :data:`timesformer.weights.zoo.PUBLISHED` or a hub
-    repository such as "facebook/timesformer-base-finetuned-k400".
+    recognised by the content, not the suffix. A name is one of :data:`timesformer.weights.zoo.PUBLISHED`, one of
+    :data:`timesformer.weights.image_models.IMAGE_MODELS`, or a hub repository such as
+    "facebook/timesformer-base-finetuned-k400".
 
     ``frames`` and ``size`` (pixels, or height and width) change the clip: the embeddings are interpolated by the rule
     ``resize``, and the clip settings follow. ``classes`` adds a new head if the number differs. ``scheme`` changes the
@@ -159,15 +161,17 @@ def read_source(
         return understand(open_weights(runs.checkpoint_of(Path(path_or_name)), key), size=size, heads=heads)
     entry = zoo.find(text)
     if entry is not None:
-        path = zoo.fetch(entry)
+        path = fetch.published(entry)
         found = understand(open_weights(path, key), size=size, heads=heads)
         _refuse_another(found, entry, path)
         return replace(without_guess(found), name=entry.name, clip=entry.clip, about=entry.about)
     if Path(text).parent.name and Path(text).parent.is_dir():
         raise WeightsError(f"{text} does not exist in the folder {Path(text).parent}; check the path.")
-    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) and not text.endswith((".pyth", ".pth", ".safetensors")):
-        found = understand(open_weights(zoo.fetch_hub(text), key), size=size, heads=heads)
-        published = zoo.published_on_hub(text)
+    image = image_models.find(text)
+    repository = image.hub if image else text
+    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository) and not text.endswith((".pyth", ".pth", ".safetensors")):
+        found = understand(open_weights(fetch.from_hub(repository), key), size=size, heads=heads)
+        published = zoo.published_on_hub(repository)
         elsewhere = f"{text} on the Hugging Face hub; see there for its licence."
         return replace(found, name=text, about=found.about or (published.about if published else elsewhere))
     raise WeightsError(f"{text!r} is neither a path nor a published name; {zoo.suggestion(text)}")

@@ -1,16 +1,14 @@
-"""Published checkpoints by name: training data, accuracy, licence, and how to download them."""
+"""Published checkpoints by name: training data, accuracy, licence, and where to download them."""
 
 import difflib
-import logging
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from timesformer import cache
 from timesformer.config.model import ClipConfig, Scheme
+from timesformer.weights import image_models
 from timesformer.weights.formats.clips import usual_clip
-from timesformer.weights.report import WeightsError
 
 OFFICIAL_PAGE = "https://github.com/facebookresearch/TimeSformer#model-zoo"
 OFFICIAL_LICENCE = "CC-BY-NC 4.0 (no commercial use)"
@@ -22,8 +20,6 @@ MAKERS = (
     ("mmaction2-*", MMACTION_PAGE, MMACTION_LICENCE),
 )
 """Names, page and licence of each publisher."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -159,57 +155,14 @@ def find(name: str) -> Published | None:
     return next((entry for entry in PUBLISHED if entry.name == name), None)
 
 
-def published_on_hub(repository: str) -> Published | None:
-    """Return the published checkpoint that a hub repository is a copy of, or None."""
-    return next((entry for entry in PUBLISHED if entry.hub == repository), None)
+def published_on_hub(repository: str) -> Published | image_models.ImageModel | None:
+    """Return the published checkpoint that a hub repository is a copy of, or the image model in it, or None."""
+    copy = next((entry for entry in PUBLISHED if entry.hub == repository), None)
+    return copy or image_models.find(repository)
 
 
 def suggestion(name: str) -> str:
     """Return similar published names, as the end of a sentence."""
-    near = difflib.get_close_matches(name, [entry.name for entry in PUBLISHED], n=3, cutoff=0.5)
+    names = [entry.name for entry in PUBLISHED] + [model.name for model in image_models.IMAGE_MODELS]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else "`timesformer zoo` lists the published names."
-
-
-def fetch(entry: Published) -> Path:
-    """Return a local path of a published checkpoint: the file in the cache folder, or a copy from the hub.
-
-    Raises :class:`WeightsError` with the address to download from and the place to put the file, where no hub copy is
-    known.
-    """
-    if entry.downloaded and entry.downloaded.is_file():
-        return entry.downloaded
-    by_hand = f"download {entry.file} from {entry.page} to {entry.place} (licence: {entry.licence})"
-    if not entry.hub:
-        raise WeightsError(f"{entry.name} is not on the hub: {by_hand}.")
-    try:
-        return fetch_hub(entry.hub)
-    except WeightsError as error:
-        raise WeightsError(f"{error} Or {by_hand}.") from error
-
-
-def fetch_hub(repository: str) -> Path:
-    """Return a local folder with a hub repository's configuration and weights, preferring safetensors to pickles.
-
-    The licence of a published checkpoint is logged before the download. Files in the hub's cache are used, and only
-    those if HF_HUB_OFFLINE is set. Needs the extra ``hub``.
-    """
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise WeightsError(
-            f"{repository} is on the Hugging Face hub, which needs huggingface_hub: pip install 'timesformer[hub]'."
-        ) from error
-    entry = published_on_hub(repository)
-    if entry is not None:
-        log.warning("%s: taking %s from the Hugging Face hub; licence %s", entry.name, repository, entry.licence)
-    try:
-        folder = Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
-        if not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(repository, allow_patterns=["*.json", "*.bin"]))
-    except Exception as error:  # the hub's client also raises its HTTP library's own errors
-        first = textwrap.shorten(str(error).strip().split("\n")[0], 160, placeholder=" ...")
-        raise WeightsError(
-            f"{repository} could not be fetched from the Hugging Face hub ({type(error).__name__}: {first}); "
-            "check the name, the network and HF_HUB_OFFLINE."
-        ) from error
-    return folder
