@@ -127,5 +127,5 @@ def test_a_misspelled_name_is_answered_with_the_nearest_ones() -> None:
 
 
 def test_an_image_model_named_after_the_video_is_recognised_as_the_weights() -> None:
-    with pytest.raises(ConfigError, match=r"but dinov2-small is; weights come first: timesformer predict dinov2"):
+    with pytest.raises(ConfigError, match=r"but dinov2-small is; name the weights first: timesformer predict dinov2"):
         order.check("predict", "v.mp4", [Path("dinov2-small")])

@@ -25,7 +25,7 @@ EXAMPLES = {
         ("timesformer inspect teacher.pth --key teacher --heads 6", "choose a model of a file with several"),
     ),
     "zoo": (
-        ("timesformer zoo", "list the published checkpoints"),
+        ("timesformer zoo", "list the published checkpoints and image models"),
         ("timesformer zoo k400-base", "show where one comes from and where its file belongs"),
     ),
     "cost": (
