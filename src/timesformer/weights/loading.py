@@ -9,9 +9,8 @@ from typing import TypedDict, Unpack, get_type_hints
 
 from timesformer.config.checks import ConfigError, choice, in_pixels
 from timesformer.config.model import ModelConfig, Scheme
-from timesformer.weights import fetch, image_models
+from timesformer.weights import fetch, image_models, runs, zoo
 from timesformer.weights import labels as label_files
-from timesformer.weights import runs, zoo
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.fit.embeddings import POSITION_RULES, Resize
 from timesformer.weights.fit.fitting import fit
