@@ -1,15 +1,17 @@
 """Costs by formula are those of the paper, of the built model, and of what a backward pass really keeps."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch.utils.checkpoint import CheckpointPolicy
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests import reference
 from timesformer.config.checks import ConfigError
 from timesformer.config.model import ModelConfig
-from timesformer.model import attention, schemes
+from timesformer.model import attention, recompute, schemes
 from timesformer.model.cost import cost, keys_per_query, multiply_adds, parameters
 from timesformer.model.schemes import Grid
 from timesformer.model.transformer import TimeSformer
@@ -76,9 +78,9 @@ def test_multiply_adds_are_those_of_the_run_model_and_of_class_token_copies(name
     copies = 0  # linear layers that the paper's count runs for every copy of the class token, and the model once
     for step in schemes.steps(config):
         groups = schemes.group_count(step, grid)
-        if step.class_token == "shared":
+        if step.prefix == "shared":
             copies += 3 * (groups - 1)
-        elif step.class_token == "key":
+        elif step.prefix == "keys_only":
             copies += 2 * groups - 3  # the model also computes the query that equation 11 has no use for
     expected = multiply_adds(config) - config.depth * config.width**2 * copies
     assert counter.get_total_flops() == 2 * expected
@@ -140,28 +142,55 @@ def kept_bytes(config: ModelConfig, *, batch: int, bf16: bool, checkpointing: in
     return sum(storage.nbytes() for storage in kept.values())
 
 
+@pytest.fixture
+def fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attend as on a GPU, which the estimates are for, and keep all, as there."""
+    monkeypatch.setattr(attention, "EXPLICIT_KEYS", 0)
+    monkeypatch.setattr(recompute, "SMALL", 2**60)
+
+
+@pytest.mark.usefixtures("fused")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("scheme", reference.STEPS)
-def test_the_activation_estimate_is_within_a_twentieth_of_what_each_clip_keeps(
-    scheme: str, precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attention, "EXPLICIT_KEYS", 0)  # the estimate is for the fused kernel
+def test_the_activation_estimate_is_within_a_twentieth_of_what_each_clip_keeps(scheme: str, precision: str) -> None:
     config = ModelConfig(scheme=scheme, **SMALL)
     bf16 = precision == "bf16"  # its copies of the weights don't grow with the batch, so a difference leaves them out
     kept = kept_bytes(config, batch=3, bf16=bf16) - kept_bytes(config, batch=2, bf16=bf16)
     assert cost(config, precision=precision).activations == pytest.approx(kept, rel=0.05)
 
 
-def test_checkpointing_keeps_one_block_and_a_stream_per_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "EXPLICIT_KEYS", 0)
+@pytest.mark.usefixtures("fused")
+def test_checkpointing_keeps_one_block_and_the_tokens_before_each() -> None:
     config = ModelConfig(**SMALL)
     between = kept_bytes(config, batch=1, bf16=False, checkpointing=-1)
     one, two = (kept_bytes(replace(config, depth=depth, drop_path=0.0), batch=1, bf16=False) for depth in (1, 2))
-    hidden = 4 * int(config.width * config.mlp_ratio) * (1 + config.frames * config.grid[0] * config.grid[1])
-    one_block = two - one - hidden  # the last one keeps less; one that is recomputed keeps no hidden values
     estimate = cost(config)
-    assert estimate.checkpointed == pytest.approx(between + one_block, rel=0.1)
+    assert estimate.checkpointed == pytest.approx(between + two - one, rel=0.1)
     assert estimate.checkpointed < estimate.activations / 2
+
+
+@pytest.mark.usefixtures("fused")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("scheme", reference.STEPS)
+def test_the_estimate_for_a_cpu_is_that_of_the_products_kept(
+    scheme: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recompute, "SMALL", 0)
+    policy, sizes = recompute._policy, []
+
+    def watched(context: Any, operation: Any, *arguments: Any, **options: Any) -> Any:
+        chosen = policy(context, operation, *arguments, **options)
+        if chosen is CheckpointPolicy.MUST_SAVE:
+            results = context.op_output if isinstance(context.op_output, tuple) else (context.op_output,)
+            sizes.append(sum(part.nbytes for part in results if isinstance(part, torch.Tensor)))
+        return chosen
+
+    monkeypatch.setattr(recompute, "_policy", watched)
+    config = ModelConfig(scheme=scheme, **SMALL)
+    between = kept_bytes(config, batch=1, bf16=precision == "bf16")
+    estimate = cost(config, precision=precision)
+    assert estimate.activations_on_cpu == pytest.approx(between + sum(sizes), rel=0.05)
+    assert estimate.activations_on_cpu < 0.8 * estimate.activations
 
 
 def test_a_cost_gathers_the_single_formulas_at_other_frames_and_sizes() -> None:

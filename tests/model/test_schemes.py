@@ -1,6 +1,7 @@
 """Every scheme is masked full attention over the tokens that its definition pairs, and drops whole groups."""
 
 import itertools
+from typing import Literal
 
 import pytest
 import torch
@@ -31,15 +32,15 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(attention_module, name, 0 if request.param == "fused" else 10**6)
 
 
-def attention(step: Step, *, extra: bool = False) -> GroupAttention:
-    module = GroupAttention(step, width=8, heads=2, extra=extra).double()
+def attention(step: Step, *, zero_projection: bool = False) -> GroupAttention:
+    module = GroupAttention(step, width=8, heads=2, zero_projection=zero_projection).double()
     reference.randomise(module)
     return module
 
 
 def tokens_for(step: Step, grid: Grid, *, batch: int = 2) -> Tensor:
-    classes = grid.time if step.class_token == "own" else 1
-    return torch.randn(batch, classes + grid.tokens, 8, dtype=torch.float64)
+    prefix = grid.time if step.prefix == "per_group" else 1
+    return torch.randn(batch, prefix + grid.tokens, 8, dtype=torch.float64)
 
 
 @both_kernels
@@ -100,29 +101,32 @@ def test_other_schemes_take_odd_grids(scheme: str) -> None:
 def output_from_weights(module: GroupAttention, tokens: Tensor, grid: Grid) -> Tensor:
     """The step's residual from its explicit weights: weighted values, class tokens averaged, projected."""
     step, lead = module.step, tokens.shape[1] - grid.tokens
-    role = step.class_token
     weights = module.weights(tokens, grid)
     value = module.qkv(module.norm(tokens)).chunk(3, dim=-1)[2]
     values = schemes.group(value[:, lead:], step, grid)
-    if role != "out":
-        own = value[:, :lead, None] if role == "own" else value[:, None, :1].expand(-1, values.shape[1], -1, -1)
+    if step.prefix != "excluded":
+        own = (
+            value[:, :lead, None]
+            if step.prefix == "per_group"
+            else value[:, None, :1].expand(-1, values.shape[1], -1, -1)
+        )
         values = torch.cat([own, values], dim=2)
     values = values.unflatten(-1, (module.heads, -1)).transpose(2, 3)
     attended = (weights @ values).transpose(2, 3).flatten(3)
     residual = module.proj(attended)
     residual = residual if module.extra is None else module.extra(residual)
-    if role in ("out", "key"):
+    if not step.prefix_attends:
         return torch.cat([torch.zeros_like(tokens[:, :lead]), schemes.ungroup(residual, step, grid)], dim=1)
-    first = residual[:, :, 0] if role == "own" else residual[:, :, 0].mean(dim=1, keepdim=True)
+    first = residual[:, :, 0] if step.prefix == "per_group" else residual[:, :, 0].mean(dim=1, keepdim=True)
     return torch.cat([first, schemes.ungroup(residual[:, :, 1:], step, grid)], dim=1)
 
 
 @both_kernels
 @pytest.mark.usefixtures("kernel")
-@pytest.mark.parametrize("extra", [False, True])
+@pytest.mark.parametrize("zero_projection", [False, True])
 @every_step
-def test_explicit_weights_reproduce_the_output_and_sum_to_one(step: Step, extra: bool) -> None:
-    module, tokens = attention(step, extra=extra), tokens_for(step, GRID)
+def test_explicit_weights_reproduce_the_output_and_sum_to_one(step: Step, zero_projection: bool) -> None:
+    module, tokens = attention(step, zero_projection=zero_projection), tokens_for(step, GRID)
     weights = module.weights(tokens, GRID)
     torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]), rtol=0, atol=1e-12)
     assert weights.shape[:3] == (2, schemes.group_count(step, GRID), 2)
@@ -141,8 +145,8 @@ def test_a_dropped_group_drops_its_whole_residual_and_a_kept_one_is_scaled(step:
     torch.testing.assert_close(dropped, full * keep[..., None, None])
 
 
-def test_what_remains_of_a_dropped_group_under_the_extra_linear_is_the_extra_bias() -> None:
-    module, tokens = attention(schemes.TIME, extra=True), tokens_for(schemes.TIME, GRID)
+def test_what_remains_of_a_dropped_group_is_the_bias_of_the_second_projection() -> None:
+    module, tokens = attention(schemes.TIME, zero_projection=True), tokens_for(schemes.TIME, GRID)
     residual = module(tokens, GRID, torch.zeros(2, 12, dtype=torch.float64))
     assert module.extra is not None
     torch.testing.assert_close(residual[:, 1:], module.extra.bias.expand(2, GRID.tokens, -1))
@@ -152,7 +156,7 @@ def test_what_remains_of_a_dropped_group_under_the_extra_linear_is_the_extra_bia
 @every_step
 def test_the_expected_output_under_stochastic_depth_is_the_undropped_output(step: Step) -> None:
     grid, share = Grid(2, 2, 2), 0.7
-    module, tokens = attention(step, extra=True), tokens_for(step, grid, batch=1)
+    module, tokens = attention(step, zero_projection=True), tokens_for(step, grid, batch=1)
     expected = torch.zeros_like(tokens)
     for pattern in itertools.product((0.0, 1.0), repeat=schemes.group_count(step, grid)):
         kept = torch.tensor([pattern], dtype=torch.float64)
@@ -162,7 +166,7 @@ def test_the_expected_output_under_stochastic_depth_is_the_undropped_output(step
 
 
 def factors(block: Block, part: str, grid: Grid) -> Tensor:
-    """What training multiplies one part of a block by at each patch of 256 clips, others silenced: (b, t, h, w)."""
+    """What training multiplies one part of a block by at each patch of 256 clips: (b, t, h, w)."""
     reference.randomise(block)
     for name, parameter in block.named_parameters():
         last = (".proj." in name or ".extra." in name) if name.startswith("steps") else "mlp.2" in name
@@ -188,10 +192,47 @@ def test_stochastic_depth_is_drawn_by_position_in_time_by_frame_in_space_and_by_
         assert units == 1 or (drawn.any(1) & ~drawn.all(1)).any()  # units of one clip are drawn apart
 
 
-def test_stochastic_depth_grows_from_zero_and_is_silent_in_evaluation() -> None:
+def test_stochastic_depth_grows_from_zero_and_is_off_in_evaluation() -> None:
     model = TimeSformer(ModelConfig(**{**reference.TINY, "depth": 3, "drop_path": 0.2}))
     assert [block.drop_path for block in model.blocks] == pytest.approx([0, 0.1, 0.2])
     clips = torch.randn(1, 4, 3, 16, 24)
     assert torch.equal(model.eval()(clips), model(clips))
     reference.randomise(model)
     assert not torch.equal(model.train()(clips), model(clips))
+
+
+@pytest.mark.parametrize("name", reference.VARIANTS)
+def test_a_caller_sees_the_tokens_before_each_step_and_computes_the_attention(name: str) -> None:
+    model = TimeSformer(reference.VARIANTS[name]).double().eval()
+    reference.randomise(model)
+    clips = torch.randn(2, 4, 3, 16, 24, dtype=torch.float64)
+    seen: list[tuple[GroupAttention, Tensor]] = []
+    weights: list[Tensor] = []
+
+    def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        weights.append(attention_module.attention_weights(query, key))
+        return weights[-1] @ value
+
+    features = model.features(clips, attend=attend, before_step=lambda step, tokens, _: seen.append((step, tokens)))
+    torch.testing.assert_close(features, model.features(clips), rtol=1e-10, atol=1e-10)
+    assert [step for step, _ in seen] == [step for block in model.blocks for step in block.steps.values()]
+    assert torch.equal(seen[0][1], model.embedding(clips)[0])
+    for (step, tokens), found in zip(seen, weights, strict=True):
+        torch.testing.assert_close(step.weights(tokens, Grid(4, 4, 6)), found)
+    assert torch.autograd.grad(features.sum(), weights[0])[0].any()  # relevance needs the gradients of weights
+
+
+@pytest.mark.parametrize("prefix", ["shared", "keys_only", "per_group"])
+def test_a_step_takes_any_number_of_prefix_tokens(prefix: Literal["shared", "keys_only", "per_group"]) -> None:
+    step = Step("space", "same", "all", "all", prefix=prefix)
+    module = attention(step)
+    count = 3 * GRID.time if prefix == "per_group" else 3
+    tokens = torch.randn(2, count + GRID.tokens, 8, dtype=torch.float64)
+    residual = module(tokens, GRID)
+    assert residual.shape == tokens.shape
+    first = GRID.rows * GRID.columns
+    own = tokens[:, :3]  # those of the first frame, or all
+    alone = module(torch.cat([own, tokens[:, count : count + first]], dim=1), Grid(1, GRID.rows, GRID.columns))
+    torch.testing.assert_close(alone[:, 3:], residual[:, count : count + first], rtol=1e-10, atol=1e-10)
+    if prefix == "per_group":
+        torch.testing.assert_close(alone[:, :3], residual[:, :3], rtol=1e-10, atol=1e-10)

@@ -20,7 +20,6 @@ from timesformer.config.checks import ConfigError
 from timesformer.config.training import TrainConfig
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
-from timesformer.model import recompute
 from timesformer.training.run.runfolder import RunFolder
 
 RICH: dict[str, Any] = {"ema": 0.8, "accumulate": 2, "clip_grad": 0.5, "warmup": 0.5, "layer_decay": 0.8}
@@ -128,15 +127,14 @@ def test_parts_that_can_not_be_written_keep_the_earlier_state_and_the_training_g
 def test_sharded_parameters_are_updated_in_the_backward_pass_but_copies_are_not(data: Manifest, tmp_path: Path) -> None:
     early: dict[str, Any] = {"engine": {"parallel": "fsdp", "optimizer_in_backward": True, "checkpointing": -1}}
     made_trainings.run(data, made_trainings.config(), tmp_path / "alone")
-    together(train_recomputing, 2, data.source, made_trainings.config(**early), tmp_path / "run")
+    together(train_as_told, 2, data.source, made_trainings.config(**early), tmp_path / "run")
     assert_alike(tmp_path / "run", tmp_path / "alone")
     copies = made_trainings.config(engine={"optimizer_in_backward": True})
     together(expect_early_refusal, 2, data.source, copies, tmp_path / "copies")
     assert not (tmp_path / "copies").exists()
 
 
-def train_recomputing(folder: Path, settings: TrainConfig, out: Path) -> None:
-    recompute.SMALL = 0
+def train_as_told(folder: Path, settings: TrainConfig, out: Path) -> None:
     made_trainings.run(made_trainings.table(folder), settings, out)
 
 

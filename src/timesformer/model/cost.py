@@ -4,6 +4,7 @@ Nothing is built or run, so the cost of a model that fits no machine is known in
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from timesformer.config.checks import choice
@@ -23,9 +24,11 @@ class Cost:
     keys: tuple[tuple[str, int], ...]
     """Keys that a patch's query is compared with in each step, with the step's name."""
     activations: int
-    """Bytes that one clip keeps for the backward pass (estimate)."""
+    """Bytes that one clip keeps for the backward pass on a GPU (estimate)."""
+    activations_on_cpu: int
+    """Bytes that one clip keeps on a CPU, which keeps matrix products and computes the rest again (estimate)."""
     checkpointed: int
-    """The same when each block is recomputed in the backward pass (estimate)."""
+    """Bytes that one clip keeps if every block runs again in the backward pass (estimate)."""
 
 
 def cost(
@@ -42,17 +45,17 @@ def cost(
     """
     choice("precision", precision, ("fp32", "bf16"))
     grid = _grid(config, frames=frames, size=size)
-    pixels, tokens = 3 * config.patch**2 * grid.tokens, config.width * _tokens(config, grid)
-    block = _block_activations(config, grid, precision=precision)
-    ends = schemes.ends_with_class_tokens(config)
-    last = _block_activations(config, grid, precision=precision, class_only=ends)
-    again = _block_activations(config, grid, precision=precision, keeps_hidden=False)
+    value = 4 if precision == "fp32" else 2
+    pixels, stream = 4 * 3 * config.patch**2 * grid.tokens, 4 * config.width * _tokens(config, grid)
+    between, kept = config.depth - 1, partial(_kept, config, grid, value=value)
+    products = partial(_kept_products, config, grid, value=value)
     return Cost(
         parameters=parameters(config),
         multiply_adds=multiply_adds(config, frames=frames, size=size),
         keys=keys_per_query(config, frames=frames, size=size),
-        activations=4 * pixels + (config.depth - 1) * block + last,
-        checkpointed=4 * pixels + config.depth * 4 * tokens + again,
+        activations=pixels + between * kept() + kept(last=True),
+        activations_on_cpu=pixels + between * products() + products(last=True),
+        checkpointed=pixels + config.depth * stream + kept(),
     )
 
 
@@ -67,16 +70,16 @@ def parameters(config: ModelConfig) -> int:
     block = norm + 2 * width * hidden + hidden + width
     for step in schemes.steps(config):
         block += norm + 4 * (width**2 + width)
-        block += width**2 + width if schemes.has_extra(step, config) else 0
+        block += width**2 + width if schemes.has_zero_projection(step, config) else 0
     return embedding + config.depth * block + norm + (width + 1) * config.classes
 
 
 def multiply_adds(config: ModelConfig, *, frames: int | None = None, size: int | tuple[int, int] | None = None) -> int:
     """Multiply-adds of one view, counted as the paper's numbers are (tables 2, 5 and 6; those are three views).
 
-    Linears, convolutions and both attention products; no softmax, norms or activations. A class token that is copied
-    to each group counts once per group. :class:`timesformer.model.attention.GroupAttention` makes its queries, keys and
-    values only once, so it does slightly less than this; in training less again, see its ``joined`` and ``class_only``.
+    Linear layers, convolutions and both attention products; no softmax, norms or activations. A class token that is
+    copied to each group counts once per group. :class:`timesformer.model.attention.GroupAttention` computes its query,
+    key and value only once, so it does slightly less than this, and the last block's MLP does less in training.
     """
     grid = _grid(config, frames=frames, size=size)
     width, hidden = config.width, int(config.width * config.mlp_ratio)
@@ -84,9 +87,9 @@ def multiply_adds(config: ModelConfig, *, frames: int | None = None, size: int |
     for step in schemes.steps(config):
         groups = schemes.group_count(step, grid)
         queries, keys = _queries(step, grid), _keys(step, grid)
-        # a query passes two linears (query, output) and so does a key (key, value)
+        # a query passes two linear layers (query, output) and so does a key (key, value)
         block += groups * (2 * width**2 * (queries + keys) + 2 * width * queries * keys)
-        if schemes.has_extra(step, config):
+        if schemes.has_zero_projection(step, config):
             block += width**2 * _outputs(step, config, grid)
     return 3 * config.patch**2 * width * grid.tokens + config.depth * block + width * config.classes
 
@@ -109,52 +112,65 @@ def _grid(config: ModelConfig, *, frames: int | None, size: int | tuple[int, int
 
 
 def _tokens(config: ModelConfig, grid: Grid) -> int:
-    """Tokens of the sequence, class tokens included."""
-    return grid.tokens + (grid.time if config.scheme == "space" else 1)
+    """Tokens of the sequence, prefix tokens included."""
+    return grid.tokens + _prefix(config, grid)
+
+
+def _prefix(config: ModelConfig, grid: Grid) -> int:
+    """Prefix tokens: the class token of the clip, or in the space scheme that of each frame."""
+    return grid.time if config.scheme == "space" else 1
 
 
 def _keys(step: Step, grid: Grid) -> int:
     """Keys in each group."""
-    return grid.tokens // schemes.group_count(step, grid) + (step.class_token != "out")
+    return grid.tokens // schemes.group_count(step, grid) + (step.prefix != "excluded")
 
 
 def _queries(step: Step, grid: Grid) -> int:
     """Queries in each group."""
-    return _keys(step, grid) - (step.class_token == "key")
+    return _keys(step, grid) - (step.prefix == "keys_only")
 
 
 def _outputs(step: Step, config: ModelConfig, grid: Grid) -> int:
     """Tokens that get a residual from a step; a class token's copies are averaged first."""
-    return grid.tokens if step.class_token in ("out", "key") else _tokens(config, grid)
+    return _tokens(config, grid) if step.prefix_attends else grid.tokens
 
 
-def _block_activations(
-    config: ModelConfig,
-    grid: Grid,
-    *,
-    precision: Literal["fp32", "bf16"],
-    class_only: bool = False,
-    keeps_hidden: bool = True,
-) -> int:
-    """Bytes that each block keeps of one clip for the backward pass.
+def _kept(config: ModelConfig, grid: Grid, *, value: int, last: bool = False) -> int:
+    """Bytes that autograd keeps of one clip in a block, with fused attention and ``value`` bytes a number.
 
-    Per step, in units of tokens x width: its input, and queries, keys, values and attended values of every group; the
-    extra linear's input only where it is not multiplied into the output projection. Then the MLP's input and hidden
-    values; what norms, softmax and GELU make is computed again. Fused attention keeps one more number per query and
-    head. With ``class_only`` the last step's queries and the MLP are those of class tokens; a block that is recomputed
-    has no hidden values to keep. An estimate: stochastic depth's factors and an allocator's gaps are left out. So is
-    what doesn't grow with the batch: weights, gradients and the optimiser's state, 16 bytes per parameter with AdamW.
-    Under autocast all but the tokens between steps are half as large.
+    A step keeps its tokens, two numbers of each for LayerNorm, the normalised tokens, queries, keys, values and
+    attended values of every group, one number per query and head, and the input of a second projection. The MLP
+    keeps its tokens, the normalised tokens, and hidden values before and after GELU; in the ``last`` block it sees
+    prefix tokens only. Under autocast, tokens between steps stay float32, the rest has half as many bytes.
+
+    An estimate: stochastic depth's factors and an allocator's gaps are left out. So is what doesn't grow with the
+    batch: weights, gradients and the optimiser's state, 16 bytes a parameter with AdamW.
     """
-    value = 4 if precision == "fp32" else 2
     width, tokens = config.width, _tokens(config, grid)
-    block, last = 0, schemes.steps(config)[-1]
+    each = (4 + value) * width + 8
+    block = 0
     for step in schemes.steps(config):
-        outputs, groups = _outputs(step, config, grid), schemes.group_count(step, grid)
-        keys = groups * _keys(step, grid)
-        queries = groups if class_only and step is last else groups * _queries(step, grid)
-        block += 4 * width * tokens + 4 * config.heads * queries + value * width * (3 * keys + queries)
-        if schemes.has_extra(step, config) and outputs <= width:
-            block += value * width * outputs
-    ends = tokens - grid.tokens if class_only else tokens
-    return block + ends * (4 * width + value * int(width * config.mlp_ratio) * keeps_hidden)
+        seen = grid.tokens if step.prefix == "excluded" else tokens
+        groups, outputs = schemes.group_count(step, grid), _outputs(step, config, grid)
+        queries, keys = groups * _queries(step, grid), groups * _keys(step, grid)
+        block += each * seen + value * width * (3 * keys + queries) + 4 * config.heads * queries
+        block += value * width * outputs if schemes.has_zero_projection(step, config) else 0
+    ends = _prefix(config, grid) if last else tokens
+    return block + ends * (each + 2 * value * int(width * config.mlp_ratio))
+
+
+def _kept_products(config: ModelConfig, grid: Grid, *, value: int, last: bool = False) -> int:
+    """Bytes of one clip that a block keeps if it keeps its tokens and the results of matrix products and attention.
+
+    See :mod:`timesformer.model.recompute`, and :func:`_kept` for what is left out.
+    """
+    width, tokens = config.width, _tokens(config, grid)
+    block = 4 * width * tokens
+    for step in schemes.steps(config):
+        seen = grid.tokens if step.prefix == "excluded" else tokens
+        queries, outputs = schemes.group_count(step, grid) * _queries(step, grid), _outputs(step, config, grid)
+        block += value * width * (3 * seen + 2 * queries) + 4 * config.heads * queries
+        block += value * width * outputs if schemes.has_zero_projection(step, config) else 0
+    ends = _prefix(config, grid) if last else tokens
+    return block + value * ends * (width + int(width * config.mlp_ratio))

@@ -37,7 +37,7 @@ def resize_time(time: Tensor, frames: int, *, smooth: bool) -> Tensor:
 
 
 class Embedding(nn.Module):
-    """Patch embedding, class token, and separable position embeddings (equation 1, section 1.4 of the paper's code).
+    """Patch embedding, class token, and separable position embeddings (paper, equation 1).
 
     A patch carries the embedding of its place and of its frame; the class token that of place 0 and no time.
     """
@@ -56,7 +56,7 @@ class Embedding(nn.Module):
             self.time = nn.Parameter(torch.zeros(1, config.frames, config.width))
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Grid]:
-        """(b, t, c, h, w) -> tokens (b, classes + t*h*w, d), class tokens first and frames in order, and their grid."""
+        """(b, t, c, h, w) -> tokens (b, prefix + t*h*w, d), prefix tokens first and frames in order, and their grid."""
         grid = self.grid(clips)
         batch, frames = clips.shape[:2]
         patches = self.patch(clips.flatten(0, 1)).flatten(2).transpose(1, 2)  # (b*t, h*w, d)
@@ -72,11 +72,11 @@ class Embedding(nn.Module):
         # Without an embedding, too, autocast's products add up in the precision of the weights, block after block
         patches = patches.to(torch.promote_types(patches.dtype, first.dtype))
         return torch.cat(
-            [first.expand(batch, self.class_tokens(grid), -1).to(patches.dtype), patches.flatten(1, 2)], dim=1
+            [first.expand(batch, self.prefix(grid), -1).to(patches.dtype), patches.flatten(1, 2)], dim=1
         ), grid
 
-    def class_tokens(self, grid: Grid) -> int:
-        """Class tokens before the patches: one per clip, or in the space scheme one per frame."""
+    def prefix(self, grid: Grid) -> int:
+        """Prefix tokens before the patches: the class token of the clip, or in the space scheme that of each frame."""
         return grid.time if self.config.scheme == "space" else 1
 
     def grid(self, clips: Tensor) -> Grid:

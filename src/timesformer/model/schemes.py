@@ -2,14 +2,16 @@
 
 Patch tokens lie on a grid of t frames x h rows x w columns. A step gives each of the three axes one word:
 
-* ``attend``: tokens along the whole axis attend together;
-* ``apart``: each position of the axis is a group of its own;
-* ``halves``: each half of the axis is a group (a block of neighbours);
-* ``parity``: even and odd positions are two groups (a stride of 2).
+* ``all``: a token attends along the whole axis;
+* ``same``: a token attends at its own position of the axis only;
+* ``block``: a token attends within its half of the axis (local attention);
+* ``stride``: a token attends at every second position from its own (global attention with stride 2).
 
-So ``Step("time", "attend", "apart", "apart", ...)`` is attention over the frames at each position, and
-``Step("space", "apart", "attend", "attend", ...)`` attention over the positions of each frame.
+So ``Step("time", "all", "same", "same", ...)`` is attention over the frames at each position, and
+``Step("space", "same", "all", "all", ...)`` is attention over the positions of each frame.
 Paper, section 3 and figure 2.
+
+Prefix tokens come before the patch tokens of a sequence: the class token, or in the space scheme that of each frame.
 """
 
 from dataclasses import dataclass
@@ -20,26 +22,31 @@ from torch import Tensor
 from timesformer.config.checks import ConfigError
 from timesformer.config.model import ModelConfig
 
-Axis = Literal["attend", "apart", "halves", "parity"]
-ClassToken = Literal["shared", "own", "out", "key"]
+Axis = Literal["all", "same", "block", "stride"]
+Prefix = Literal["shared", "per_group", "excluded", "keys_only"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One attention over groups of patch tokens, and the part that the class token takes in it."""
+    """One attention over groups of patch tokens, and the part that prefix tokens take in it."""
 
     name: str
     time: Axis
     rows: Axis
     columns: Axis
-    class_token: ClassToken = "shared"
-    """"shared": copied to every group, its residuals averaged. "own": each group has its own. "out": left out.
-    "key": patches attend to it, it attends to nothing itself (paper, equation 11)."""
+    prefix: Prefix = "shared"
+    """"shared": copied to every group, and the residuals of the copies are averaged. "per_group": each group has its
+    own. "excluded": takes no part. "keys_only": patches attend to them, they attend to nothing (equation 11)."""
 
     @property
     def axes(self) -> tuple[Axis, Axis, Axis]:
         """The words of the three axes, in the order of the grid."""
         return self.time, self.rows, self.columns
+
+    @property
+    def prefix_attends(self) -> bool:
+        """Whether prefix tokens have queries, and so get residuals."""
+        return self.prefix in ("shared", "per_group")
 
 
 @dataclass(frozen=True)
@@ -61,15 +68,15 @@ class Grid:
         return self.time, self.rows, self.columns
 
 
-TIME = Step("time", "attend", "apart", "apart", class_token="out")
-TIME_WITH_CLASS = Step("time", "attend", "apart", "apart", class_token="key")
-SPACE = Step("space", "apart", "attend", "attend")
-FRAME = Step("space", "apart", "attend", "attend", class_token="own")
-JOINT = Step("joint", "attend", "attend", "attend")
-LOCAL = Step("local", "attend", "halves", "halves")
-GLOBAL = Step("global", "parity", "parity", "parity")
-WIDTH = Step("width", "apart", "apart", "attend")
-HEIGHT = Step("height", "apart", "attend", "apart")
+TIME = Step("time", "all", "same", "same", prefix="excluded")
+TIME_WITH_CLASS = Step("time", "all", "same", "same", prefix="keys_only")
+SPACE = Step("space", "same", "all", "all")
+FRAME = Step("space", "same", "all", "all", prefix="per_group")
+JOINT = Step("joint", "all", "all", "all")
+LOCAL = Step("local", "all", "block", "block")
+GLOBAL = Step("global", "stride", "stride", "stride")
+WIDTH = Step("width", "same", "same", "all")
+HEIGHT = Step("height", "same", "all", "same")
 
 SCHEMES: dict[str, tuple[Step, ...]] = {
     "space": (FRAME,),
@@ -88,24 +95,19 @@ def steps(config: ModelConfig) -> tuple[Step, ...]:
     return scheme[::-1] if config.order == "space_first" else scheme
 
 
-def has_extra(step: Step, config: ModelConfig) -> bool:
-    """Whether a step has the extra linear: every step of the scheme but its last, in whatever order they run.
+def has_zero_projection(step: Step, config: ModelConfig) -> bool:
+    """Whether a step has a second projection that starts at zero: every step of the scheme but its last.
 
-    It starts at zero to let in what an image model doesn't have, so in the divided scheme it always belongs to the
-    time step: run after the space step, time must still begin silent, and space must not.
+    It lets the steps that an image model doesn't have start without effect. So in the divided scheme it belongs to the
+    time step in any order of the two: if time runs after space, it must still start at zero, and space must not.
     """
     return step.name != SCHEMES[config.scheme][-1].name
-
-
-def ends_with_class_tokens(config: ModelConfig) -> bool:
-    """Whether the last step of a block lets class tokens attend, after all other steps."""
-    return steps(config)[-1].class_token in ("shared", "own") and config.order != "parallel"
 
 
 def check(step: Step, grid: Grid) -> None:
     """Raise :class:`ConfigError` if a step can't divide this grid into equal groups."""
     for name, word, length in zip(("frames", "patch rows", "patch columns"), step.axes, grid.lengths, strict=True):
-        if word in ("halves", "parity") and length % 2:
+        if word in ("block", "stride") and length % 2:
             raise ConfigError(
                 f"{length} {name}: the {step.name} step splits them in two, so they must be even; use {length + 1}."
             )
@@ -117,11 +119,11 @@ def _factors(step: Step, grid: Grid) -> tuple[list[int], list[int], list[int]]:
     groups: list[int] = []
     tokens: list[int] = []
     for position, (word, length) in enumerate(zip(step.axes, grid.lengths, strict=True)):
-        outer = {"attend": 1, "apart": length, "halves": 2, "parity": length // 2}[word]
+        outer = {"all": 1, "same": length, "block": 2, "stride": length // 2}[word]
         split += [outer, length // outer]
         first, second = 1 + 2 * position, 2 + 2 * position
-        groups.append(second if word == "parity" else first)
-        tokens.append(first if word == "parity" else second)
+        groups.append(second if word == "stride" else first)
+        tokens.append(first if word == "stride" else second)
     return split, groups, tokens
 
 
@@ -135,14 +137,14 @@ def group(patches: Tensor, step: Step, grid: Grid) -> Tensor:
     """Gather tokens that attend together: (b, t*h*w, d) -> (b, groups, tokens, d)."""
     split, groups, tokens = _factors(step, grid)
     count = group_count(step, grid)
-    spread = patches.reshape(patches.shape[0], *split, patches.shape[-1])
-    return spread.permute(0, *groups, *tokens, 7).reshape(patches.shape[0], count, -1, patches.shape[-1])
+    axes = patches.reshape(patches.shape[0], *split, patches.shape[-1])
+    return axes.permute(0, *groups, *tokens, 7).reshape(patches.shape[0], count, -1, patches.shape[-1])
 
 
 def ungroup(grouped: Tensor, step: Step, grid: Grid) -> Tensor:
     """The inverse of :func:`group`: (b, groups, tokens, d) -> (b, t*h*w, d)."""
     split, groups, tokens = _factors(step, grid)
     order = [*groups, *tokens]
-    spread = grouped.reshape(grouped.shape[0], *(split[axis - 1] for axis in order), grouped.shape[-1])
+    axes = grouped.reshape(grouped.shape[0], *(split[axis - 1] for axis in order), grouped.shape[-1])
     back = [1 + order.index(axis) for axis in range(1, 7)]
-    return spread.permute(0, *back, 7).reshape(grouped.shape[0], grid.tokens, grouped.shape[-1])
+    return axes.permute(0, *back, 7).reshape(grouped.shape[0], grid.tokens, grouped.shape[-1])

@@ -1,4 +1,4 @@
-"""Random weights to start from: as the paper's code draws them, or so that a model learns from nothing."""
+"""Initial weights: as the paper's code draws them, or for learning from scratch."""
 
 import math
 
@@ -9,14 +9,14 @@ from timesformer.model.attention import GroupAttention
 from timesformer.model.embeddings import Embedding
 
 WAVE = 0.5
-"""Height of the sine waves that positions and times start as, where nothing was learned before."""
+"""Amplitude of the sine waves that position and time embeddings start as when a model learns from scratch."""
 
 
 @torch.no_grad()
 def like_image_model(model: nn.Module) -> None:
-    """Draw every linear, class token and position at 0.02; time embedding and extra linears at zero (section 1.4).
+    """Draw linear layers, class token and positions with std 0.02; zero time embedding and second projections.
 
-    Right when weights of an image model follow: the model then starts as that image model on each frame.
+    Use it when weights of an image model follow: the model then starts as that image model on each frame.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -35,11 +35,11 @@ def like_image_model(model: nn.Module) -> None:
 
 @torch.no_grad()
 def from_scratch(model: nn.Module, head: nn.Linear) -> None:
-    """Draw linears by Xavier's rule, and let places and times start as sine waves.
+    """Draw linear layers by Xavier's rule, and let position and time embeddings start as sine waves.
 
-    At 0.02 a narrow model's attention is nearly uniform and its residuals are nearly nothing, so the order of frames
-    reaches the class token only after thousands of steps, or never; Xavier's spread grows as the width shrinks. The
-    waves tell neighbours from strangers at once and stand out against patches, which 0.02 does not.
+    With std 0.02 the attention of a narrow model is nearly uniform and its residuals are nearly zero, so the order of
+    frames reaches the class token only after thousands of steps, or never; Xavier's std grows as the width shrinks.
+    Sine waves are similar for neighbouring positions from the start, and large enough beside the patches.
     """
     like_image_model(model)
     for module in model.modules():
@@ -67,7 +67,7 @@ def _waves(embedding: Embedding) -> None:
 
 
 def sine_waves(length: int, width: int) -> Tensor:
-    """Sines and cosines of ``length`` places at wavelengths from 2 pi to 8 pi times the length: (length, width)."""
+    """Sines and cosines of ``length`` positions at wavelengths from 2 pi to 8 pi times the length: (length, width)."""
     waves = math.ceil(width / 2)
     frequencies = torch.exp(torch.arange(waves) / waves * -math.log(4 * length))
     angles = torch.arange(length)[:, None] * frequencies

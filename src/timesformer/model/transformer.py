@@ -1,15 +1,20 @@
 """The TimeSformer: patch embedding, blocks of attention steps and an MLP, class token, head (paper, section 3)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from timesformer.config.model import ModelConfig
 from timesformer.model import keywords, recompute, schemes, start
-from timesformer.model.attention import GroupAttention
+from timesformer.model.attention import Attend, GroupAttention, attend
 from timesformer.model.embeddings import Embedding
 from timesformer.model.schemes import Grid
 
 keywords.install()
+
+BeforeStep = Callable[[GroupAttention, Tensor, Grid], None]
+"""Called before each step with the step, the tokens (b, prefix + t*h*w, d) that it gets, and their grid."""
 
 
 class Block(nn.Module):
@@ -22,7 +27,10 @@ class Block(nn.Module):
         self.steps = nn.ModuleDict(
             {
                 step.name: GroupAttention(
-                    step, width=config.width, heads=config.heads, extra=schemes.has_extra(step, config)
+                    step,
+                    width=config.width,
+                    heads=config.heads,
+                    zero_projection=schemes.has_zero_projection(step, config),
                 )
                 for step in schemes.steps(config)
             }
@@ -31,19 +39,26 @@ class Block(nn.Module):
         hidden = int(config.width * config.mlp_ratio)
         self.mlp = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width))
 
-    def forward(self, tokens: Tensor, grid: Grid, class_only: bool = False, checkpointed: bool = False) -> Tensor:
-        """(b, classes + t*h*w, d) -> the same shape, or (b, classes, d) if ``class_only``.
-
-        That spares queries, output projection and MLP of patches that nothing looks at any more. ``checkpointed`` says
-        that the block is one that runs again in the backward pass.
-        """
-        before, last = tokens, len(self.steps) - 1
-        for number, step in enumerate(self.steps.values()):
-            only = class_only and number == last
+    def forward(
+        self,
+        tokens: Tensor,
+        grid: Grid,
+        *,
+        prefix_only: bool = False,
+        attend: Attend = attend,
+        before_step: BeforeStep | None = None,
+    ) -> Tensor:
+        """(b, prefix + t*h*w, d) -> the same shape, or (b, prefix, d) with ``prefix_only``."""
+        before = tokens
+        for step in self.steps.values():
+            seen = before if self.parallel else tokens
+            if before_step is not None:
+                before_step(step, seen, grid)  # type: ignore[arg-type]
             keep = self._keep(tokens, schemes.group_count(step.step, grid))  # type: ignore[arg-type]
-            residual = step(before if self.parallel else tokens, grid, keep, class_only=only)
-            tokens = (tokens[:, : -grid.tokens] if only else tokens) + residual
-        residual = recompute.mlp(tokens, self.norm, self.mlp, ends_part=checkpointed)
+            tokens = tokens + step(seen, grid, keep, attend=attend)
+        if prefix_only:
+            tokens = tokens[:, : -grid.tokens]
+        residual = self.mlp(self.norm(tokens))
         keep = self._keep(tokens, 1)
         return tokens + (residual if keep is None else residual * keep[..., None])
 
@@ -59,8 +74,8 @@ class TimeSformer(nn.Module):
     """Video classification by attention over space and time alone.
 
     Any number of frames works, and any height and width that the patch size divides: embeddings are resized by
-    ``config.resize``. ``checkpointing`` is the number of blocks, from the first, that are computed again in the
-    backward pass to save memory; -1 is all.
+    ``config.resize``. ``checkpointing`` is the number of blocks, from the first, that run again in the backward pass
+    to save memory (gradient checkpointing); -1 is all.
     """
 
     def __init__(self, config: ModelConfig, *, checkpointing: int = 0) -> None:
@@ -84,20 +99,20 @@ class TimeSformer(nn.Module):
         """
         return self.head(self.features(clips))
 
-    def features(self, clips: Tensor) -> Tensor:
+    def features(self, clips: Tensor, *, attend: Attend = attend, before_step: BeforeStep | None = None) -> Tensor:
         """The representation under the head (equation 10): (b, t, 3, h, w) -> (b, width).
 
-        In the space scheme the frames' class tokens are averaged first.
+        In the space scheme the frames' class tokens are averaged before the last LayerNorm. ``attend`` computes the
+        attention of every step, for callers that need its weights. ``before_step`` sees the tokens before every step.
         """
         tokens, grid = self.embedding(clips)
         for step in schemes.steps(self.config):
             schemes.check(step, grid)
-        # training looks at nothing of the last block but its class tokens; whoever looks at a trained model may
-        last = self.blocks[-1] if self.training and schemes.ends_with_class_tokens(self.config) else None
-        again = len(self.blocks) if self.checkpointing < 0 else self.checkpointing
+        checkpointed = len(self.blocks) if self.checkpointing < 0 else self.checkpointing
         for number, block in enumerate(self.blocks):
-            if number < again and torch.is_grad_enabled():
-                tokens = recompute.checkpointed(block, tokens, grid, block is last, True)
-            else:
-                tokens = block(tokens, grid, block is last)
-        return self.norm(tokens[:, : self.embedding.class_tokens(grid)].mean(dim=1))
+            # Only prefix tokens leave the last block, so training spares the patches its MLP; in evaluation a hook on
+            # the block may look at them.
+            last = self.training and number == len(self.blocks) - 1
+            run = recompute.how(block, tokens, whole=number < checkpointed)
+            tokens = run(tokens, grid, prefix_only=last, attend=attend, before_step=before_step)
+        return self.norm(tokens[:, : self.embedding.prefix(grid)].mean(dim=1))

@@ -127,7 +127,7 @@ def _copy_to_steps(fitted: Fitted, old: ModelConfig, new: ModelConfig) -> Fitted
         return fitted
     (only,) = schemes.SCHEMES[old.scheme]
     steps = schemes.steps(new)
-    (main,) = (step for step in steps if not schemes.has_extra(step, new))
+    (main,) = (step for step in steps if not schemes.has_zero_projection(step, new))
     tensors = {name: value for name, value in fitted.tensors.items() if f".steps.{only.name}." not in name}
     copied: list[str] = []
     zero: list[str] = []
