@@ -2,6 +2,7 @@
 
 import copy
 import math
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -154,8 +155,8 @@ TAMPERED: dict[str, Tamper] = {
     "found is a list": state(found=["a.mp4"]),
     "found without reasons": state(found={"a.mp4": 3}),
     "damaged is a text": state(damaged="a.mp4"),
-    "lacking is a text": state(lacking="head.weight"),
-    "lacking numbers": state(lacking=[1]),
+    "missing is a text": state(missing="head.weight"),
+    "missing numbers": state(missing=[1]),
     "data is a number": state(data=3),
     "an average that nobody asked for": state(average=[torch.ones(2)]),
     "an average that is none": state(average=None),
@@ -233,3 +234,12 @@ def test_what_was_not_tampered_with_goes_on(kind: str, data: Manifest, stopped: 
     folder, _ = stopped(kind)
     outcome = made_trainings.run(data, KINDS[kind], folder, resume=True)
     assert len(outcome.rows) == KINDS[kind].optim.epochs and not outcome.stopped
+
+
+def test_a_state_of_an_older_version_goes_on(data: Manifest, stopped: Any, tmp_path: Path) -> None:
+    folder, saved = stopped("adamw")
+    older = shutil.copytree(folder, tmp_path / "run")
+    values = {"lacking" if name == "missing" else name: value for name, value in saved["state"].items()}
+    del values["scaler"]
+    torch.save(saved | {"state": values}, older / "last.pt")
+    assert len(made_trainings.run(data, KINDS["adamw"], older, resume=True).rows) == KINDS["adamw"].optim.epochs

@@ -88,7 +88,7 @@ def _build(
     given = bool(config.init) and not saved
     started = loading.start(config.init, config.model, outputs=outputs, key=config.key) if given else None
     model = started.model if started else TimeSformer(config.model)
-    missing: Sequence[str] = saved.state.lacking if saved else ()
+    missing: Sequence[str] = saved.state.missing if saved else ()
     if started and started.report:
         missing = started.report.missing
         for text in started.report.brief():
@@ -166,6 +166,6 @@ def _fresh(session: Session) -> State:
     averaged = session.config.optim.ema > 0
     return State(
         average=[value.detach().clone() for value in session.model.parameters()] if averaged else [],
-        lacking=list(session.missing),
+        missing=list(session.missing),
         data=fingerprint(session.manifest, session.manifest.of("train")),
     )

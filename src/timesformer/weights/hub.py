@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from timesformer import atomic
 from timesformer.config.tasks import FACTS
 from timesformer.weights import card, loading, metadata
 from timesformer.weights.checkpoint import Checkpoint, describe, save
@@ -53,7 +54,8 @@ class HubCheckpoint(ModelHubMixin):
             return
         save(self.checkpoint, save_directory / "model.safetensors")
         shown = {settings.DESCRIPTION: json.loads(metadata.to_json(describe(self.checkpoint)))}
-        (save_directory / "config.json").write_text(metadata.dumps(shown, indent=2), encoding="utf-8")
+        with atomic.replacing(save_directory / "config.json", WeightsError) as temporary:
+            temporary.write_text(metadata.dumps(shown, indent=2), encoding="utf-8")
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **download: Any) -> "HubCheckpoint":

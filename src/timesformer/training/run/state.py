@@ -38,7 +38,7 @@ class State:
     """Averaged weights in the order of the parameters; empty without averaging."""
     scaler: dict[str, Any] = field(default_factory=dict)
     """State of the gradient scaler of a float16 training; empty in other precisions."""
-    lacking: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     """Tensors that were missing from the weights to start from, so that they learn even beside adapters."""
     data: str = ""
     """Hash of the training items and their order, which the steps depend on."""

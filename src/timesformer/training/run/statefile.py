@@ -18,6 +18,8 @@ from timesformer.training.run.state import Saved, State
 from timesformer.weights.formats import pickles
 from timesformer.weights.report import WeightsError
 
+RENAMED = {"lacking": "missing"}
+"""Fields of the state that older versions saved under another name."""
 LATER = {"scaler"}
 """Fields of the state that older versions did not save."""
 PARTS = ("last.parts.0", "last.parts.1")
@@ -60,6 +62,7 @@ def read(path: Path) -> Saved:
         raise refusal(path, f"parts is {saved['parts']!r:.60}, which is no folder of it")
     if saved["parts"] and (saved["weights"] or saved["optimizer"]):
         raise refusal(path, "it holds weights and names parts")
+    saved["state"] = {RENAMED.get(name, name): value for name, value in dict.items(saved["state"])}
     if problem := _progress(saved["state"]):
         raise refusal(path, problem)
     state = State(**saved["state"] | {"rows": [EpochRow.of(row) for row in saved["state"]["rows"]]})
@@ -72,7 +75,7 @@ def _progress(values: Mapping[Any, Any]) -> str:
     absent = [name for name in names if name not in values and name not in LATER]
     strange = [str(name) for name in values if name not in names]
     if absent or strange:
-        return f"its state {f'lacks {absent[0]}' if absent else f'has an unknown {strange[0]:.40}'}"
+        return f"its state {f'has no {absent[0]}' if absent else f'has an unknown {strange[0]:.40}'}"
     for name in ("done", "clips"):
         if not fits(values[name], int) or values[name] < 0:
             return f"{name} is {values[name]!r:.40}"
@@ -82,8 +85,8 @@ def _progress(values: Mapping[Any, Any]) -> str:
     for name in ("found", "damaged"):
         if not isinstance(values[name], dict) or not all(_text(pair) for pair in values[name].items()):
             return f"{name} is no table of texts"
-    if not isinstance(values["lacking"], list) or not _text(values["lacking"]) or not isinstance(values["data"], str):
-        return "lacking or data is no text"
+    if not isinstance(values["missing"], list) or not _text(values["missing"]) or not isinstance(values["data"], str):
+        return "missing or data is no text"
     return _rows(values["rows"], values["done"])
 
 
