@@ -186,6 +186,16 @@ def test_weights_to_start_from_bring_their_model_and_clip_settings(data: Manifes
         assert found.config.clip == replace(settings.clip, **scale)
         assert found.config.optim.layer_decay < 1
         assert any(reason.text.startswith("started from") for reason in found.reasons)
+        assert not any("--init" in reason.text for reason in found.reasons)
+
+
+def test_without_weights_one_line_names_an_image_model_to_start_from_and_nothing_is_downloaded(
+    data: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "read_source", lambda *_, **__: pytest.fail("weights were read"))
+    hints = [reason for reason in plan.plan(data, plan.Base(), {}).reasons if "--init dinov2-small" in reason]
+    assert len(hints) == 1 and "\n" not in hints[0]
+    assert not any("--init" in reason for reason in plan.plan(data, plan.Base(chosen(data)), {}).reasons)
 
 
 @pytest.mark.parametrize(("width", "whole", "light"), [(16, 5e-4, 5e-3), (384, 5e-5, 5e-4)])

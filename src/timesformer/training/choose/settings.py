@@ -26,6 +26,12 @@ FEWEST_STEPS, MOST_STEPS = 500, 3000
 SPAN = ("clip.sampling", "clip.frames", "clip.rate", "clip.fps")
 """Settings that say how much of a video a clip shows."""
 
+IMAGE_START = (
+    "few clips usually give a better model from image weights than from scratch: add --init dinov2-small (Apache 2.0, "
+    "88 MB to download once; `timesformer zoo` lists others)"
+)
+"""What a start from weights would bring, said where none is named; nothing is downloaded unasked."""
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -64,6 +70,7 @@ def choose(
         text = f"width {model.width}, {counted(model.depth, 'block')}, {patches}"
         names = ("model.width", "model.depth", "model.patch", "model.size")
         reasons.append(Reason(f"learning from scratch: a small model ({text})", names))
+        reasons.append(Reason(IMAGE_START))
         clip = _fitted(start.clip, seen, reasons, noun)
     else:
         # the weights may have been used with other clips than their embeddings are for: these clips are kept
