@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from tests import made_videos
+from tests import made_videos, needs
 from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import AugmentConfig, EngineConfig, OptimConfig, TrainConfig
 from timesformer.data import manifest
@@ -166,6 +166,7 @@ def run(data: Manifest, settings: TrainConfig, out: Path, *, resume: bool = Fals
 
 def signalled(number: signal.Signals) -> Callable[[], None]:
     """Something that sends this process a signal."""
+    needs.posix()
     return lambda: os.kill(os.getpid(), number)
 
 
@@ -190,6 +191,7 @@ class Obstacle:
 
 def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:
     """A process of its own that runs a function of a module, forked from one that has imported torch and no more."""
+    needs.posix()
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.made_trainings"])
     process = context.Process(target=_alone, args=(target, arguments))
@@ -221,6 +223,7 @@ def _die_at_file(out: Path, pattern: str) -> None:
 
 def together(target: Callable[..., None], count: int, *arguments: Any, seconds: float = 250) -> None:
     """Run a function in several processes that ``torch.distributed`` can join, and expect all to end well."""
+    needs.posix()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

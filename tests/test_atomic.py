@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
 from timesformer import atomic
 from timesformer.atomic import WriteError
 from timesformer.data.items import DataError
@@ -64,6 +65,7 @@ def test_what_hinders_writing_is_told_apart(name: str, message: str, tmp_path: P
 
 @pytest.mark.parametrize("name", ["m" * 255, "é" * 127, "line\nbreak", "not\udcff utf-8", "a." + "b" * 250, ".hidden"])
 def test_a_file_may_have_any_name_that_the_system_allows(name: str, tmp_path: Path) -> None:
+    needs.linux()
     with atomic.replacing(tmp_path / "new" / "folder" / name) as temporary:
         assert atomic.is_partial(temporary.parent) and len(os.fsencode(temporary.parent.name)) < 143
         temporary.write_text("content")
@@ -72,6 +74,7 @@ def test_a_file_may_have_any_name_that_the_system_allows(name: str, tmp_path: Pa
 
 
 def test_a_new_file_has_the_permissions_of_any_other_new_file(tmp_path: Path) -> None:
+    needs.posix()
     (tmp_path / "plain").touch()
     with atomic.replacing(tmp_path / "file") as temporary:
         temporary.chmod(0o600)
@@ -87,6 +90,7 @@ def test_several_that_write_one_file_at_once_do_not_meet(tmp_path: Path) -> None
 
 
 def test_what_a_killed_program_leaves_is_hidden_and_can_be_cleared(tmp_path: Path) -> None:
+    needs.linux()
     (tmp_path / "file").write_text("before")
     (tmp_path / "other").write_text("kept")
     script = (

@@ -209,6 +209,11 @@ def test_no_file_or_function_is_too_large_and_no_module_has_a_vague_name() -> No
     assert size_faults(PACKAGE) == []
 
 
+def test_nine_of_ten_files_have_at_most_220_lines() -> None:
+    lengths = sorted(path.read_text("utf-8").count("\n") for path in PACKAGE.rglob("*.py") if path.stem != "__init__")
+    assert lengths[len(lengths) * 9 // 10] <= 220
+
+
 def test_every_module_says_what_it_is() -> None:
     assert [module for module, tree in read(PACKAGE).items() if not ast.get_docstring(tree)] == []
 

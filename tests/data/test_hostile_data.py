@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import resource
 import signal
 import tarfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import needs
 from tests.made_videos import write
 from timesformer.cli.main import main
 from timesformer.config.checks import ConfigError
@@ -85,6 +85,7 @@ def test_the_commands_print_awkward_names_without_obeying_them(
 
 
 def test_what_is_no_file_and_what_can_not_be_listed_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs.posix()
     for label in "abc":
         write_one(tmp_path / "data" / "val" / label / "x.mp4")
     folder = tmp_path / "data" / "val" / "a"
@@ -117,6 +118,7 @@ def write_one(path: Path, *, frames: int = 12) -> Path:
 def test_a_pipe_and_an_unreadable_file_are_named_and_nothing_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    needs.posix()
     good = [write_one(tmp_path / f"{n}.mp4", frames=10 + n) for n in range(3)]
     os.mkfifo(tmp_path / "pipe.mp4")
     items = [Item(path, "ab"[n % 2], "val", name=path.name) for n, path in enumerate((*good, tmp_path / "pipe.mp4"))]
@@ -147,12 +149,13 @@ def test_a_pipe_and_an_unreadable_file_are_named_and_nothing_waits(
 @contextlib.contextmanager
 def full_disk(room: int) -> Iterator[None]:
     """Files can't grow beyond so many bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    needs.posix()
+    before = needs.resource.getrlimit(needs.resource.RLIMIT_FSIZE)
+    needs.resource.setrlimit(needs.resource.RLIMIT_FSIZE, (room, before[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        needs.resource.setrlimit(needs.resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_ends_prepare_with_whole_clips_and_it_goes_on(tmp_path: Path) -> None:
@@ -369,6 +372,7 @@ def killed(number: int) -> int:
 
 
 def test_a_killed_process_says_what_probably_happened_and_negative_ones_are_refused() -> None:
+    needs.posix()
     ((_, lost),) = processes.each(killed, [1], processes=1)
     assert isinstance(lost, processes.Lost) and "if memory ran out; take fewer processes" in lost.reason
     with pytest.raises(ConfigError, match="processes is -5"):

@@ -9,6 +9,7 @@ import av
 import pytest
 import torch
 
+from tests import needs
 from tests.made_scenes import film, scene
 from tests.made_videos import numbered, numbers_of, write, write_images
 from timesformer.config.checks import ConfigError
@@ -160,6 +161,7 @@ def test_a_data_set_of_broken_files_alone_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_leaves_whole_files_only_and_is_taken_up_again(tmp_path: Path) -> None:
+    needs.posix()
     for number in range(6):
         path = tmp_path / "data" / "ab"[number % 2] / f"{number}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
 from tests.made_scenes import film, reencode, scene
 from tests.made_videos import encode, numbered
 from timesformer.data.care.duplicates import alike, signature
@@ -192,6 +193,7 @@ def square(number: int) -> int:
 
 
 def test_a_crash_costs_its_own_job_and_an_exception_comes_through() -> None:
+    needs.posix()
     outcomes = dict(each(square, [1, 2, 3, 4], processes=2))
     assert {place: outcomes[place] for place in (0, 2, 3)} == {0: 1, 2: 9, 3: 16}
     lost = outcomes[1]
@@ -202,6 +204,7 @@ def test_a_crash_costs_its_own_job_and_an_exception_comes_through() -> None:
 
 
 def test_a_crash_of_the_decoder_names_the_file_and_the_scan_goes_on(tmp_path: Path, clips: list[Path]) -> None:
+    needs.posix()
     long = film(tmp_path / "long.mp4", scene(3, 3, size=(192, 144)), seconds=15)
 
     def kill(done: int, total: int) -> None:

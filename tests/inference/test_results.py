@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import timesformer
+from tests import needs
 from tests.made_scores import tiny, write_grey
 from timesformer.cli.main import main
 from timesformer.config.checks import ConfigError
@@ -104,9 +104,11 @@ def test_the_output_folder_is_looked_at_before_any_video_is(
 
 
 def test_numbers_are_printed_although_they_can_not_be_written(tmp_path: Path, weights: Path, data: Path) -> None:
+    needs.posix()
+
     def no_room() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))
+        needs.resource.setrlimit(needs.resource.RLIMIT_FSIZE, (1, 1))
 
     done = subprocess.run(
         [sys.executable, "-m", "timesformer", "evaluate", weights, data, "--workers", "0", "--out", tmp_path / "out"],

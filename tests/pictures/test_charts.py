@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from tests import needs
 from timesformer.atomic import WriteError
 from timesformer.pictures import charts, lettering, palette
 
@@ -105,6 +106,7 @@ def test_a_chart_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_user_without_a_folder_for_matplotlib_gets_a_chart_and_no_warning(tmp_path: Path) -> None:
+    needs.posix()
     script = (
         "from pathlib import Path\nfrom timesformer.pictures import charts\n"
         f"charts.curves([], Path({str(tmp_path / 'x.png')!r}))"

@@ -1,6 +1,5 @@
 """Nothing is lost: a training that was stopped or killed, whenever and however often, ends like an undisturbed one."""
 
-import resource
 import shutil
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import made_trainings
+from tests import made_trainings, needs
 from tests.made_trainings import Moment, Watcher, signalled
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import TrainConfig
@@ -157,11 +156,11 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(data: Manife
 
 def limited(data: Path, out: Path, report: Path) -> None:
     """Train while files can't grow beyond a kilobyte in the second epoch; to be run in a process of its own."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    soft, hard = needs.resource.getrlimit(needs.resource.RLIMIT_FSIZE)
     watcher = Watcher(
         {
-            ("step", 4): lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard)),
-            ("step", 7): lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard)),
+            ("step", 4): lambda: needs.resource.setrlimit(needs.resource.RLIMIT_FSIZE, (1024, hard)),
+            ("step", 7): lambda: needs.resource.setrlimit(needs.resource.RLIMIT_FSIZE, (soft, hard)),
         }
     )
     train(made_trainings.table(data), SETTINGS["plain"], out, display=watcher)

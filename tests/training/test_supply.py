@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from timesformer.training.loop import train
 from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.session import TrainingError
 from timesformer.video import reader
+
+if sys.platform != "linux":
+    pytest.skip("loader workers are not forked here", allow_module_level=True)
 
 pytestmark = pytest.mark.usefixtures("soon", "forked")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import made_trainings
+from tests import made_trainings, needs
 from timesformer.config.checks import ConfigError
 from timesformer.data.manifest import Manifest
 
@@ -82,6 +82,8 @@ def test_a_board_asked_for_later_shows_the_epochs_before(data: Manifest, tmp_pat
 
 
 def test_a_full_disk_is_said_once_and_the_training_goes_on(data: Manifest, tmp_path: Path) -> None:
+    needs.linux()
+
     def fill() -> None:
         (file,) = (tmp_path / "tensorboard").iterdir()
         file.unlink()

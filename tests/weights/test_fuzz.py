@@ -4,7 +4,6 @@ import io
 import json
 import random
 import re
-import resource
 import struct
 import time
 import zipfile
@@ -20,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import TimesformerConfig, TimesformerForVideoClassification
 
+from tests import needs
 from tests.made_weights import SMALL, jax_arrays, mmaction, random_model, save_official, vit
 from timesformer.config.model import ClipConfig
 from timesformer.weights.checkpoint import Checkpoint, save
@@ -169,12 +169,13 @@ def _change(entries: dict[str, Any], chance: random.Random) -> None:
 
 def attack(kind: str, folder: Path, count: int) -> int:
     """Load that many damaged files of a format; the number refused. Anything but a refusal or a whole model fails."""
+    needs.linux()
     path = folder / "victim"
     MAKERS[kind](path)
     victim = path / VICTIMS[kind] if kind in VICTIMS else path
     whole = victim.read_bytes()
     first = 8 + struct.unpack("<Q", whole[:8])[0] if kind in ("native", "timm", "huggingface") else len(whole)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = needs.resource.getrusage(needs.resource.RUSAGE_SELF).ru_maxrss
     refused = 0
     for seed in range(count):
         chance = random.Random(seed)
@@ -190,7 +191,7 @@ def attack(kind: str, folder: Path, count: int) -> int:
             refused += 1
             assert str(folder) in str(error), seed
         assert time.monotonic() - began < LONGEST, seed
-    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < LARGEST
+    assert (needs.resource.getrusage(needs.resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < LARGEST
     return refused
 
 

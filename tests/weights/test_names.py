@@ -1,6 +1,5 @@
 """Checkpoints come back whatever their file, folder or labels are called, and huge claims cost little."""
 
-import resource
 import time
 import unicodedata
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests import needs
 from tests.made_weights import SMALL, random_model, vit
 from timesformer.config.model import ClipConfig
 from timesformer.weights.checkpoint import KEY, Checkpoint, describe, save
@@ -61,11 +61,12 @@ def test_two_savings_at_once_do_not_meet(tmp_path: Path) -> None:
 
 def claims(path: Path, blocks: int, tensors: dict[str, torch.Tensor], description: str = "") -> float:
     """Seconds that it takes to refuse a file."""
+    needs.linux()
     save_file(tensors, path, metadata={KEY: description} if description else None)
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, began = needs.resource.getrusage(needs.resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     with pytest.raises(WeightsError, match=r"blocks|depth|lacks|missing"):
         load(path, classes=5)
-    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 2**28
+    assert (needs.resource.getrusage(needs.resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 2**28
     return time.monotonic() - began
 
 
