@@ -58,15 +58,11 @@ def command(words: list[str]) -> int:
     given = {name: attrgetter(name)(first.settings) for name in names}
     display, base = _begun(first)
     table = first.source.load(first.data, task=base.task(given))
-    for note in table.notes:
-        display.warn(note)
-    from timesformer.training.choose.plan import plan
+    from timesformer.verbs.train import decided
 
-    found = plan(table, base, given)
-    for line in (*base.said, *found.reasons):
-        display.say(f"- {line}")
+    config = decided(table, base, given, display)
     act = _overfit if first.overfit else _train
-    return act(table, found.config, first, display)
+    return act(table, config, first, display)
 
 
 def _first(words: list[str]) -> Any:

@@ -1,6 +1,7 @@
 """A training from one call, with the same choices as the command line."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,23 +57,32 @@ def train(
     RunFolder(out).claim(resume=resume)
     display = Display(show=not quiet and os.environ.get("RANK", "0") == "0")
     table = _table(data, base.task(given), source)
-    for note in table.notes:
-        display.warn(note)
-    found = plan.plan(table, base, given)
-    for line in (*base.said, *found.reasons):
-        display.say(f"- {line}")
-    display.say(plan.summary(found.config))
-    outcome = run(table, found.config, out, resume=resume, display=display, on_epoch=on_epoch)
+    settled = decided(table, base, given, display)
+    display.say(plan.summary(settled))
+    outcome = run(table, settled, out, resume=resume, display=display, on_epoch=on_epoch)
     if not outcome.stopped:
         display.say(closing(outcome))
     return outcome
 
 
+def decided(table: Manifest, base: plan.Base, given: Mapping[str, Any], display: Display) -> TrainConfig:
+    """Decide every setting, and show the notes on the data and the reasons for what was chosen.
+
+    ``given`` are the settings that the user names, by dotted name. Raises ConfigError and WeightsError.
+    """
+    for note in table.notes:
+        display.warn(note)
+    found = plan.plan(table, base, given)
+    for line in (*base.said, *found.reasons):
+        display.say(f"- {line}")
+    return found.config
+
+
 def closing(outcome: Outcome) -> str:
-    """What came of a training, in a line: its best epoch, what that reached, and the files."""
+    """The result of a training in a line: its best epoch, the measure of that epoch, and the files."""
     row, files = outcome.best_row, outcome.run
     if row is None or not files.best.exists():
-        return f"no best checkpoint could be kept; {files.path} has what was written."
+        return f"no best checkpoint could be saved; {files.path} has what was written."
     name = SHOWN.get(outcome.measure, "validation loss")
     curves = f"; curves: {files.curves}" if files.curves.exists() else ""
     reached = f"{name} {row[outcome.measure]:.3f} at epoch {row['epoch']:.0f} of {len(outcome.rows)}"

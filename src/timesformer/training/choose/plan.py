@@ -1,6 +1,6 @@
-"""What a training is to be: settings from a run, a recipe, a file or the data, under those that the user names.
+"""All settings of a training: those of a run, a recipe or a file, or chosen for the data, then those the user names.
 
-The command and :func:`timesformer.train` both come through here, so that they can't choose differently.
+The command and :func:`timesformer.train` both call this module, so that they make the same choices.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Base:
     config: TrainConfig | None = None
     """None where the data is to choose them."""
     said: tuple[str, ...] = ()
-    """Where they come from, to be shown."""
+    """Sentences that say where they come from."""
     resumed: bool = False
 
     def task(self, settings: Mapping[str, Any]) -> Any:
@@ -43,7 +43,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Plan:
-    """A training's settings, all decided, and why those that were chosen are so."""
+    """The settings of a training, all decided, and the reasons for those that were chosen."""
 
     config: TrainConfig
     reasons: tuple[str, ...]
@@ -71,9 +71,9 @@ def base(*, out: Path, recipe: str = "", config: TrainConfig | Path | None = Non
 
 
 def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
-    """Every setting decided: those of ``start``, or else chosen for the data, under ``settings`` by dotted name.
+    """Decide every setting: that of ``start``, or else one chosen for the data, unless ``settings`` names it (dotted).
 
-    Raises ConfigError for values that can't work, and WeightsError for weights to start from.
+    Raises ConfigError for values that don't fit together, and WeightsError for weights that can't be started from.
     """
     outputs = len(manifest.labels)
     reasons: tuple[Reason, ...] = ()
@@ -82,7 +82,7 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
     if before is None:
         init = settings.get("init")
         size, heads = settings.get("model.size"), settings.get("model.heads")
-        grid = tuple(size) if isinstance(size, list | tuple) else None  # embeddings for oblong frames don't tell theirs
+        grid = tuple(size) if isinstance(size, list | tuple) else None  # embeddings don't say their shape
         source = loading.read_source(init, grid, heads=heads, key=settings.get("key", "")) if init else None
         light = settings.get("lora", 0) > 0 or settings.get("freeze") == "backbone"
         gpu = arithmetic.on_gpu(changed(TrainConfig(), _part(settings, "engine.")).engine)
@@ -112,7 +112,7 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
 
 
 def refuse_random_backbone(config: TrainConfig) -> None:
-    """Raise ConfigError where weights are kept as they are that were drawn at random."""
+    """Raise ConfigError if settings freeze weights that were drawn at random."""
     for name, value, off in (("freeze", config.freeze, "none"), ("frozen_blocks", config.frozen_blocks, 0)):
         if value != off and not config.init:
             raise ConfigError(
@@ -122,7 +122,7 @@ def refuse_random_backbone(config: TrainConfig) -> None:
 
 
 def larger_than_the_data(config: TrainConfig, clips: int) -> tuple[str, ...]:
-    """Notes on a batch or a warm-up that the training has no room for."""
+    """Notes on a batch larger than an epoch, or a warm-up as long as the training."""
     optim, found = config.optim, []
     if optim.batch > clips * optim.repeats:
         drawn = counted(clips * optim.repeats, "clip")
@@ -134,7 +134,7 @@ def larger_than_the_data(config: TrainConfig, clips: int) -> tuple[str, ...]:
 
 
 def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
-    """The config with other values of some settings, by dotted name; all checks are made on the whole."""
+    """The config with other values for some settings, by dotted name; the result is checked as a whole."""
     sections: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
         section, _, field = name.rpartition(".")

@@ -1,6 +1,6 @@
-"""Settings that suit what the data shows and the machine has, so that `train DATA` needs no other word.
+"""Settings that suit the data and the machine, so that `train DATA` needs no other option.
 
-They start from the recipes small-scratch-cpu, small-scratch-gpu and small-finetune, which say what small data taught.
+They start from the recipes small-scratch-cpu, small-scratch-gpu and small-finetune.
 """
 
 import math
@@ -19,7 +19,7 @@ from timesformer.training.choose.survey import Look, Survey, survey
 from timesformer.weights.formats.source import Source
 
 SHORT = 10.0
-"""Median duration in seconds up to which a video is taken as one action, seen whole."""
+"""Median duration in seconds up to which a video counts as one action, so that clips show all of it."""
 STEPS_PER_CLIP = 3
 """Steps for each clip when learning from scratch, within the bounds below; measured on clips of gestures."""
 FEWEST_STEPS, MOST_STEPS = 500, 3000
@@ -39,12 +39,12 @@ class Reason:
 
     text: str
     settings: tuple[str, ...] = ()
-    """Their dotted names: where another value takes the place of one, this is no longer the reason."""
+    """Their dotted names; the reason is not shown if the user names one of them."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A complete config, and why it is so."""
+    """A complete config, and the reasons for it."""
 
     config: TrainConfig
     reasons: tuple[Reason, ...]
