@@ -58,7 +58,7 @@ def from_json(text: str, source: str) -> Description:
         )
     for name in ("model", "clip"):
         if name not in parsed:
-            raise WeightsError(f"{source} has no {name} settings in its description; save the checkpoint anew.")
+            raise WeightsError(f"{source} has no {name} settings in its description; save the checkpoint again.")
     return decode(Description, parsed, source)
 
 

@@ -23,7 +23,7 @@ class ClipDataset(Dataset[tuple[Tensor, Tensor]]):
 
     ``data`` is a folder or list of videos, or a :class:`Manifest`; ``split`` is "train", "val", "test" or "all". With
     ``augment`` clips are random, as in training: a pure function of ``seed``, the epoch (:meth:`set_epoch`) and the
-    index, whatever the number of workers and however they are started. Without it each video has its one middle clip,
+    index, for any number of workers and start method. Without it each video has its one middle clip,
     as in evaluation. Targets are class numbers (int64), or floats ``(outputs,)`` for several labels and numbers to
     predict; ``labels`` gives a model's class names where the data is to follow them.
 

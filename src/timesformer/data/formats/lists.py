@@ -22,7 +22,8 @@ def kinetics(path: Path) -> Listing:
 
     A video is named ``---QUuC4vJs_000084_000094.mp4`` if it has been trimmed to its time range, as the common
     downloads are; ``---QUuC4vJs.mp4`` is the whole upload, of which only these seconds are used. Rows of a test list
-    without labels are left out and counted.
+    without labels are left out and counted. Some downloads have pixels that aren't square (such as 64:51), which are
+    made square before the short side is resized.
     """
     rows, unlabelled = [], 0
     for where, record in records(path):

@@ -178,5 +178,5 @@ def _head(fitted: Fitted, source: Source, config: ModelConfig, wanted: Outputs |
     drawn = TimeSformer(replace(config, depth=1)).state_dict()
     renewed = all(row is None for row in found)
     rows = {name: drawn[name] if renewed else heads.taken(fitted.tensors[name], drawn[name], found) for name in names}
-    fresh = names if renewed else ()
-    return replace(fitted, tensors={**fitted.tensors, **rows}, new=(*fitted.new, *fresh)), said, found
+    renewed_names = names if renewed else ()
+    return replace(fitted, tensors={**fitted.tensors, **rows}, new=(*fitted.new, *renewed_names)), said, found

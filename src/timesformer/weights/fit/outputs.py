@@ -73,8 +73,8 @@ def plan(have: Outputs, want: Outputs) -> tuple[Rows, str]:
         if moved == "rows kept":
             moved = f"kept: the same {count} names" if not dropped else f"rows of all {count} names kept"
         return found, moved + others
-    fresh = [name for name, row in zip(want.labels, found, strict=True) if row is None]
-    return found, f"rows of {len(kept)} of {count} names kept; new: {_some(fresh)}{others}"
+    missing = [name for name, row in zip(want.labels, found, strict=True) if row is None]
+    return found, f"rows of {len(kept)} of {count} names kept; new: {_some(missing)}{others}"
 
 
 def taken(old: Tensor, drawn: Tensor, found: Rows) -> Tensor:
