@@ -11,7 +11,7 @@ Scheme = Literal["space", "joint", "divided", "local_global", "axial"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The transformer: everything needed to build it, nothing about how it is trained or fed."""
+    """The architecture of the transformer, without anything about its training and data."""
 
     scheme: Scheme = "divided"
     """Attention scheme (paper, section 3, figure 1)."""
@@ -40,8 +40,7 @@ class ModelConfig:
     class_in_time: bool = False
     """Let patches attend to the class token in temporal attention too (equation 11); published weights don't."""
     weight_init: Literal["image", "scratch"] = "image"
-    """Initial weights. "image": std 0.02, and zeros for time embedding and temporal projections, so that image weights
-    work from the first step. "scratch": Xavier's rule and sine-wave embeddings, for training without weights."""
+    """Initialisation: "image" (std 0.02, temporal parts zero) before loading image weights, else "scratch" (Xavier)."""
     resize: Literal["nearest", "smooth"] = "nearest"
     """Interpolation of embeddings for another grid or frame count: nearest, as in the released code, or smooth."""
 
