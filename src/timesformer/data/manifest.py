@@ -15,8 +15,8 @@ from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.data.files import VIDEO_SUFFIXES
 from timesformer.data.formats.labels import name_labels
-from timesformer.data.formats.placing import place
 from timesformer.data.formats.recognise import existing, recognise
+from timesformer.data.formats.resolve import resolve
 from timesformer.data.items import SPLITS, DataError, Item, canonical, counted, some
 from timesformer.data.splits import complete, shared
 
@@ -131,7 +131,7 @@ def load(
     if not listing.rows:
         raise DataError(f"{source} lists no videos with labels; add some.")
     listing = name_labels(listing, task=task, labels=labels)
-    items, missed = place(listing, root=root, missing=missing)
+    items, missed = resolve(listing, root=root, missing=missing)
     names = listing.labels or ()
     if FACTS[task].exclusive and labels is None and len({item.label for item in items}) < 2:
         lost = f" ({'; '.join(missed)})" if missed else ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from timesformer.data.formats.places import Found, is_far, locate
+from timesformer.data.formats.locate import Found, is_far, locate
 from timesformer.data.formats.tables import is_text
 from timesformer.data.formats.tree import alike
 from timesformer.data.items import DataError, Item, Listing, Row, counted, some
@@ -14,7 +14,7 @@ from timesformer.video import reader
 from timesformer.video.reader import VideoError
 
 
-def place(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) -> tuple[list[Item], list[str]]:
+def resolve(listing: Listing, *, root: Path, missing: Literal["raise", "drop"]) -> tuple[list[Item], list[str]]:
     """Return the rows with their videos, as items in order of name, and notes.
 
     ``missing`` says whether missing videos are an error or are left out with a note. Raises :class:`DataError` for
