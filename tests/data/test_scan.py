@@ -4,6 +4,9 @@ import csv
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -201,6 +204,32 @@ def test_a_crash_costs_its_own_job_and_an_exception_comes_through() -> None:
     with pytest.raises(KeyError, match="five"):
         list(each(square, [5], processes=1))
     assert multiprocessing.active_children() == []
+
+
+def kill_while_sending() -> None:
+    """End this process in the middle of its answer."""
+    answering = threading.main_thread().ident
+    while True:
+        frame, names = sys._current_frames().get(answering or 0), []
+        while frame is not None:
+            names.append(frame.f_code.co_name)
+            frame = frame.f_back
+        if "_send" in names:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.0005)
+
+
+def answered(number: int) -> bytes:
+    if number == 1:
+        threading.Thread(target=kill_while_sending, daemon=True).start()
+        return b"x" * 50_000_000
+    return b"x" * number
+
+
+def test_a_process_that_is_killed_in_the_middle_of_its_answer_costs_its_own_job() -> None:
+    outcomes = dict(each(answered, list(range(6)), processes=2))
+    assert [place for place, outcome in outcomes.items() if isinstance(outcome, Lost)] == [1]
+    assert all(outcomes[number] == b"x" * number for number in (0, 2, 3, 4, 5))
 
 
 def test_a_crash_of_the_decoder_names_the_file_and_the_scan_goes_on(tmp_path: Path, clips: list[Path]) -> None:

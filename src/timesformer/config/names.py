@@ -1,4 +1,4 @@
-"""Settings of a training by the names that people give them: dotted, short, or as other programs call them."""
+"""Settings of a training by name: dotted, short, or as other programs call them."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ TOGETHER = {
     "frames": ("model.frames", "clip.frames"),
     "size": ("model.size", "clip.size"),
 }
-"""Short names of what the model and its clips have to agree on: one word sets both."""
+"""Short names of settings that the model and its clips share: one name sets both."""
 OTHERS = {
     "amp_dtype": "precision",
     "batch_size": "batch",
@@ -75,7 +75,7 @@ OTHERS = {
     "weights": "init",
     "workers_per_gpu": "workers",
 }
-"""Names that other programs use, each with the last part of ours."""
+"""Names that other programs use, each with the short name of ours."""
 PROPOSED = {
     "accum_iter": "accumulate",
     "accumulate_grad_batches": "accumulate",
@@ -89,7 +89,7 @@ PROPOSED = {
     "gradient_checkpointing": "checkpointing",
     "optim": "optimizer",
 }
-"""Such names whose values mean something else there: ours is proposed."""
+"""Names of other programs whose values mean something else there; ours are proposed in messages."""
 
 ARGUMENTS = {
     "cfg": "config",
@@ -107,7 +107,7 @@ ARGUMENTS = {
     "save_dir": "out",
     "work_dir": "out",
 }
-"""Names that other programs use for what is no setting."""
+"""Names that other programs use for the other arguments of `train`."""
 
 
 def dotted(name: str) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ def dotted(name: str) -> tuple[str, ...]:
         return found
     if found:
         raise ConfigError(f"{name} may be {' or '.join(found)}; give the whole name.")
-    raise ConfigError(f"{name} is no setting of a training; {proposal(name)}")
+    raise ConfigError(f"{name} is not a setting of a training; {proposal(name)}")
 
 
 def understood(name: str) -> tuple[str, ...]:
