@@ -18,7 +18,7 @@ def test_videos_that_moved_from_training_into_validation_are_named(tmp_path: Pat
     moved = data.of("train")[0]
     mixed = replace(data, items=tuple(replace(i, split="val") if i == moved else i for i in data.items))
     (note,) = runs.seen_before(tmp_path / "run", mixed.of("val"))
-    assert f"1 of the {len(mixed.of('val'))} videos" in note and moved.key in note
+    assert f"1 of {len(mixed.of('val'))} evaluation videos" in note and moved.key in note
     start = plan.base(out=tmp_path / "other")
     found = plan.plan(mixed, start, {"init": str(outcome.best)})
     assert any(moved.key in reason and "were used to train these weights" in reason for reason in found.reasons)
