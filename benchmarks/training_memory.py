@@ -1,31 +1,32 @@
 """Peak memory of one training step, ours against transformers', plain, checkpointed, in float32 and in bfloat16.
 
     python benchmarks/training_memory.py [--device cuda] [--shapes base hr long] [--precisions fp32 bf16] [--limit 14]
+    python benchmarks/training_memory.py --libraries ours --schemes space joint divided --shapes base
 
-One clip through ViT-B with divided attention: base is 8 frames of 224 px, hr 16 of 448, long 96 of 224 (the paper's
-TimeSformer, -HR and -L). Every measurement has a process of its own. It makes the optimiser's state, then takes one
-step; counted is the peak of resident memory above that after the imports and a step of a tiny model, or on CUDA the
-peak that torch allocated, so weights, gradients and optimiser (16 bytes a parameter) are in it. Ours is measured with
---engine.optimizer-in-backward, too, where there is never more than one gradient. What would not fit into the limit by
-formula is skipped and said. Prints a Markdown table and one JSON line.
+One clip through ViT-B, with divided attention unless --schemes says otherwise: base is 8 frames of 224 px, hr 16 of
+448, long 96 of 224 (the paper's TimeSformer, -HR and -L). Every measurement has a process of its own. It makes the
+optimiser's state, then takes one step; counted is the peak of resident memory above that after the imports and a step
+of a tiny model, or on CUDA the peak that torch allocated, so weights, gradients and optimiser (16 bytes a parameter)
+are in it. Ours is measured with --engine.optimizer-in-backward, too, where there is never more than one gradient. What
+would not fit into the limit by formula is skipped and said. Prints a Markdown table and one JSON line.
 """
 
 import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import get_args
 
 import contestants
 import torch
 from contestants import Library, Precision
 
-from timesformer.config.model import ModelConfig
-from timesformer.model import cost
+from timesformer.config.model import ModelConfig, Scheme
+from timesformer.model import cost, recompute
 
 SHAPES = {"base": (8, 224), "hr": (16, 448), "long": (96, 224)}
 
@@ -34,6 +35,7 @@ SHAPES = {"base": (8, 224), "hr": (16, 448), "long": (96, 224)}
 class Case:
     """One way to train."""
 
+    scheme: Scheme
     shape: str
     library: Library
     precision: Precision
@@ -46,7 +48,13 @@ class Case:
     def config(self) -> ModelConfig:
         """The model; neither library drops paths, so that both do the same."""
         frames, size = SHAPES[self.shape]
-        return ModelConfig(frames=frames, size=size, depth=self.depth, drop_path=0.0)
+        return ModelConfig(scheme=self.scheme, frames=frames, size=size, depth=self.depth, drop_path=0.0)
+
+    @property
+    def tokens(self) -> int:
+        """Patch tokens of a clip."""
+        frames, size = SHAPES[self.shape]
+        return frames * (size // self.config.patch) ** 2
 
 
 @dataclass(frozen=True)
@@ -60,18 +68,19 @@ class Peak:
     """Time of the step, the first of its process."""
 
 
-def estimate(case: Case) -> float:
+def estimate(case: Case, device: str) -> float:
     """Bytes by formula: parameters, gradients, AdamW, and what one clip keeps."""
     known = cost.cost(case.config, precision=case.precision)
     kept = known.checkpointed if case.checkpointing else known.activations
     if case.library == "transformers":
-        # what it keeps and ours makes again: two norms, GELU, two copies between products, each as wide as a token or
-        # four; and attention weights of all pairs
+        # it keeps two copies of tokens between products, and attention weights of all pairs, too
         config, (frames, size) = case.config, SHAPES[case.shape]
         places = (size // config.patch) ** 2
         pairs = config.heads * (frames * (places + 1) ** 2 + places * frames**2)
         blocks = 1 if case.checkpointing else config.depth
-        kept += blocks * (4 if case.precision == "fp32" else 2) * (11 * frames * places * config.width + pairs)
+        kept += blocks * (4 if case.precision == "fp32" else 2) * (2 * frames * places * config.width + pairs)
+    elif device == "cpu" and not case.checkpointing and case.tokens * case.config.width >= recompute.SMALL:
+        kept = known.activations_on_cpu
     each = 12 if case.in_backward else 16
     if case.library == "transformers" and case.precision == "bf16":
         each += 2  # autocast's copies of the weights
@@ -130,7 +139,7 @@ def _status(name: str) -> int:
 
 def run(case: Case, *, device: str, limit: float) -> Peak:
     """Measure a case in a new process, unless its estimate is above the limit in GB."""
-    expected = estimate(case)
+    expected = estimate(case, device)
     if expected > limit * 1e9:
         return Peak(expected / 1e9, None)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
@@ -138,14 +147,17 @@ def run(case: Case, *, device: str, limit: float) -> Peak:
     return Peak(expected / 1e9, peak / 1e9, seconds)
 
 
-def cases(shapes: list[str], precisions: Sequence[Precision], depth: int) -> list[Case]:
-    """Both libraries, both precisions, plain and checkpointed; ours with updates in the backward pass, too."""
+def cases(given: argparse.Namespace) -> list[Case]:
+    """Plain and checkpointed steps of the asked for; ours with updates in the backward pass, too."""
+    ways: tuple[tuple[Library, bool], ...] = (("ours", True), ("ours", False), ("transformers", False))
     return [
-        Case(shape, library, precision, checkpointing, in_backward, depth)
-        for shape in shapes
-        for precision in precisions
+        Case(scheme, shape, library, precision, checkpointing, in_backward, given.depth)
+        for scheme in given.schemes
+        for shape in given.shapes
+        for precision in given.precisions
         for checkpointing in (False, True)
-        for library, in_backward in (("ours", True), ("ours", False), ("transformers", False))
+        for library, in_backward in ways
+        if library in given.libraries and (library == "ours" or scheme == "divided")
     ]
 
 
@@ -160,12 +172,15 @@ def row(case: Case, found: dict[Case, Peak]) -> str:
     """A line of the table: ours against transformers with the same settings, and against our own plain float32."""
     peak = found[case]
     name = f"{case.library}, updates in backward" if case.in_backward else case.library
-    cells = [case.shape, name, case.precision, "checkpointed" if case.checkpointing else "plain"]
+    cells = [case.scheme, case.shape, name, case.precision, "checkpointed" if case.checkpointing else "plain"]
     cells += ["skipped: above the limit" if peak.measured is None else f"{peak.measured:.2f}", f"{peak.estimate:.2f}"]
     if case.library == "ours":
         theirs = replace(case, library="transformers", in_backward=False)
         plain = replace(case, precision="fp32", checkpointing=False, in_backward=False)
-        cells += [share(peak, found[theirs]), share(peak, found[plain]) if plain in found else ""]
+        cells += [
+            share(peak, found[theirs]) if theirs in found else "",
+            share(peak, found[plain]) if plain in found else "",
+        ]
     else:
         cells += ["", ""]
     return "| " + " | ".join(cells) + " |"
@@ -176,17 +191,19 @@ def main() -> None:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--libraries", nargs="+", choices=get_args(Library), default=list(get_args(Library)))
+    parser.add_argument("--schemes", nargs="+", choices=get_args(Scheme), default=["divided"])
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"])
     parser.add_argument("--depth", type=int, default=12)
     parser.add_argument("--limit", type=float, default=round(0.6 * memory, 1), help="GB that a process may take")
     given = parser.parse_args()
     found = {}
-    for case in cases(given.shapes, given.precisions, given.depth):
+    for case in cases(given):
         found[case] = run(case, device=given.device, limit=given.limit)
         print(case, found[case], flush=True)
-    print("\n| shape | library | precision | blocks | peak GB | estimate GB | of transformers | of our plain fp32 |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("\n| scheme | shape | library | precision | blocks | peak GB | estimate GB | of theirs | of our plain fp32 |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     print("\n".join(row(case, found) for case in found))
     rows = [{**asdict(case), **asdict(peak)} for case, peak in found.items()]
     print(json.dumps({"benchmark": "training_memory", "torch": torch.__version__, **vars(given), "rows": rows}))

@@ -126,7 +126,8 @@ def cost(
     print(f"multiply-adds       {giga:,.2f} G per view ({3 * giga / 1e3:.2f} T for 3 views)")
     for step, keys in found.keys:
         print(f"keys per query      {keys:,} ({step})")
-    print(f"training memory     {found.activations / 2**30:.2f} GiB of activations per clip (estimate)")
+    print(f"training memory     {found.activations / 2**30:.2f} GiB of activations per clip on a GPU (estimate)")
+    print(f"  on a CPU          {found.activations_on_cpu / 2**30:.2f} GiB for large clips or batches")
     print(f"  checkpointing     {found.checkpointed / 2**30:.2f} GiB, with --engine.checkpointing -1")
     print(f"  in addition       {16 * found.parameters / 2**30:.2f} GiB of weights, gradients and AdamW's state")
     return 0

@@ -1,8 +1,12 @@
-"""Lets programs of torch.fx, which torch.export makes, use modules whose names are words of Python itself.
+"""Lets torch.fx write programs for modules whose names are Python keywords.
 
-The second step of the local-global scheme is called global, in saved weights too, and torch.fx writes the way to a
-parameter as Python code: ``steps.global.norm`` is none. Only names that could not be written before are written in
-another way, so no other program changes.
+The second step of the local-global scheme is called ``global``, also in saved weights. torch.export makes programs of
+torch.fx, which writes the path to a parameter as Python code, and ``steps.global.norm`` is not valid Python. Paths
+without keywords are written as before, so no other program changes.
+
+Another name in the model with the old one in files would take this module's place, but names of parameters are also
+those of the optimiser's groups, of saved training states and of torch.distributed.checkpoint, which finds each name
+in the state dict by walking the modules. All of them would have to translate.
 """
 
 import keyword
