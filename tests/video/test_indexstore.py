@@ -47,7 +47,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def entries(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.rglob("*") if each.is_file())
+    # os.walk, since folders of other processes come and go
+    found = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    return sorted(each for each in found if each.is_file())
 
 
 def same(one: Index, other: Index) -> bool:
