@@ -213,7 +213,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
         axes.set_ylabel("mean class accuracy, %", color=SOFT.light)
         axes.grid(color=LINE.light, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=3)
     figure.savefig(path)
 
 
