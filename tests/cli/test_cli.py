@@ -152,7 +152,7 @@ def test_prediction_shows_bars_reports_broken_files_and_goes_on(
         (("train", "/nowhere"), "does not exist"),
         (("train", "/nowhere", "--out", "{trained}"), "holds a run already"),
         (("train", "/nowhere", "--out", "{trained}/best.safetensors"), "is a file"),
-        (("train", "{clips}", "--out", "{trained}/best.safetensors/run"), "can't be made"),
+        (("train", "{clips}", "--out", "{trained}/best.safetensors/run"), "could not be made"),
         (("train", "{clips}", "--config", "nope.toml"), "settings in nope.toml can't be read"),
         (("train", "{clips}", "--model.classes", "3", "--out", "{tmp}/run"), "model.classes is 3 but the data has 8"),
         (("train", "{clips}", "--recipe", "k400-bas"), "did you mean"),
