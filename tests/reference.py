@@ -4,6 +4,8 @@ Written to be believed at a glance rather than to be fast: full attention over e
 to whom, from explicit loops over places (t, y, x), one clip at a time. It shares no code with the package.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,12 @@ VARIANTS: dict[str, ModelConfig] = {
     "no_position": ModelConfig(position="none", **TINY),
     "space_position": ModelConfig(position="space", **TINY),
 }
+OTHER_IMAGE_MODELS = {"registers": 3, "norm_pre": True, "activation": "quick_gelu", "norm_eps": 1e-2}
+IMAGE_VARIANTS = {
+    f"{name}_from_another_image_model": replace(config, **OTHER_IMAGE_MODELS) for name, config in VARIANTS.items()
+}
+"""Every variant with what image models other than the paper's have."""
+EVERY = VARIANTS | IMAGE_VARIANTS
 
 
 def randomise(model: nn.Module, *, seed: int = 0) -> None:
@@ -75,41 +83,43 @@ def groups(step: str, grid: Place) -> list[list[Place]]:
     return found
 
 
-def mask(step: str, grid: Place, *, class_tokens: int, one_way: bool) -> Tensor:
-    """Which token (row) attends to which (column): class tokens first, one for each group, or one that is only read."""
+def mask(step: str, grid: Place, *, prefix: int, each: int, one_way: bool) -> Tensor:
+    """Which token (row) attends to which (column): prefix tokens first, as many for each group, or some only read."""
     patches = places(grid)
-    allowed = torch.zeros(class_tokens + len(patches), class_tokens + len(patches), dtype=torch.bool)
+    allowed = torch.zeros(prefix + len(patches), prefix + len(patches), dtype=torch.bool)
     for i, a in enumerate(patches):
         for j, b in enumerate(patches):
-            allowed[class_tokens + i, class_tokens + j] = together(step, a, b, grid)
+            allowed[prefix + i, prefix + j] = together(step, a, b, grid)
     for number, members in enumerate(groups(step, grid)):
-        for place in members if class_tokens else []:
-            patch = class_tokens + patches.index(place)
-            if one_way:
-                allowed[patch, 0] = True
-            else:
-                allowed[patch, number] = allowed[number, patch] = True
-    for number in range(class_tokens):
-        allowed[number, number] = True
+        own = slice(0, prefix) if one_way else slice(number * each, (number + 1) * each)
+        for place in members if prefix else []:
+            patch = prefix + patches.index(place)
+            allowed[patch, own] = True
+            allowed[own, patch] = not one_way
+        allowed[own, own] = True
     return allowed
 
 
-def norm(tokens: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
+def norm(tokens: Tensor, state: dict[str, Tensor], name: str, eps: float) -> Tensor:
     centred = tokens - tokens.mean(-1, keepdim=True)
-    spread = (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
-    return centred / spread * state[f"{name}.weight"] + state[f"{name}.bias"]
+    std = (centred.square().mean(-1, keepdim=True) + eps).sqrt()
+    return centred / std * state[f"{name}.weight"] + state[f"{name}.bias"]
 
 
 def linear(tokens: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
     return tokens @ state[f"{name}.weight"].T + state[f"{name}.bias"]
 
 
-def attention(tokens: Tensor, allowed: Tensor, state: dict[str, Tensor], name: str, heads: int) -> Tensor:
+def activation(hidden: Tensor, name: str) -> Tensor:
+    return nn.functional.gelu(hidden) if name == "gelu" else hidden * (1.702 * hidden).sigmoid()
+
+
+def attention(tokens: Tensor, allowed: Tensor, config: ModelConfig, state: dict[str, Tensor], name: str) -> Tensor:
     """Residual of one step for tokens (n, d), each attending to those that its row of the mask allows."""
-    query, key, value = linear(norm(tokens, state, f"{name}.norm"), state, f"{name}.qkv").chunk(3, dim=-1)
-    size = tokens.shape[1] // heads
+    query, key, value = linear(norm(tokens, state, f"{name}.norm", config.norm_eps), state, f"{name}.qkv").chunk(3, -1)
+    size = config.width // config.heads
     attended = []
-    for head in range(heads):
+    for head in range(config.heads):
         part = slice(head * size, (head + 1) * size)
         scores = query[:, part] @ key[:, part].T / size**0.5
         attended.append(scores.masked_fill(~allowed, float("-inf")).softmax(dim=-1) @ value[:, part])
@@ -120,23 +130,24 @@ def attention(tokens: Tensor, allowed: Tensor, state: dict[str, Tensor], name: s
 def step_residual(
     first: Tensor, patches: Tensor, step: str, grid: Place, *, config: ModelConfig, state: dict[str, Tensor], name: str
 ) -> tuple[Tensor, Tensor]:
-    """Residuals of the class tokens and of the patches."""
+    """Residuals of the prefix tokens, class token and then registers, and of the patches."""
+    each = 1 + config.registers
     if step == "time" and not config.class_in_time:
-        allowed = mask(step, grid, class_tokens=0, one_way=False)
-        return torch.zeros_like(first), attention(patches, allowed, state, name, config.heads)
+        allowed = mask(step, grid, prefix=0, each=0, one_way=False)
+        return torch.zeros_like(first), attention(patches, allowed, config, state, name)
     if step == "time":
-        allowed = mask(step, grid, class_tokens=1, one_way=True)
-        return torch.zeros_like(first), attention(torch.cat([first, patches]), allowed, state, name, config.heads)[1:]
+        allowed = mask(step, grid, prefix=each, each=each, one_way=True)
+        return torch.zeros_like(first), attention(torch.cat([first, patches]), allowed, config, state, name)[each:]
     count = len(groups(step, grid))
-    copies = first if config.scheme == "space" else first.expand(count, -1)
-    allowed = mask(step, grid, class_tokens=count, one_way=False)
-    residual = attention(torch.cat([copies, patches]), allowed, state, name, config.heads)
-    averaged = residual[:count] if config.scheme == "space" else residual[:count].mean(0, keepdim=True)
-    return averaged, residual[count:]
+    copies = first if config.scheme == "space" else first.repeat(count, 1)
+    allowed = mask(step, grid, prefix=count * each, each=each, one_way=False)
+    residual = attention(torch.cat([copies, patches]), allowed, config, state, name)
+    of_prefix, of_patches = residual[: count * each], residual[count * each :]
+    return of_prefix if config.scheme == "space" else of_prefix.reshape(count, each, -1).mean(0), of_patches
 
 
 def embed(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor]) -> tuple[Tensor, Tensor, Place]:
-    """Class tokens, patches and their grid, for a clip (t, 3, h, w) of the size that the embeddings are stored for."""
+    """Prefix tokens, patches and their grid, for a clip (t, 3, h, w) of the size that the embeddings are stored for."""
     side = config.patch
     grid = clip.shape[0], clip.shape[2] // side, clip.shape[3] // side
     filters = state["embedding.patch.weight"].flatten(1)
@@ -149,7 +160,11 @@ def embed(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor]) -> tup
         patches.append(token if time is None else token + time[0, t])
     first = state["embedding.class_token"][0]
     first = first if position is None else first + position[:, 0]
-    return first.repeat(grid[0] if config.scheme == "space" else 1, 1), torch.stack(patches), grid
+    first = torch.cat([first, state["embedding.registers"][0]]) if config.registers else first
+    first, rest = first.repeat(grid[0] if config.scheme == "space" else 1, 1), torch.stack(patches)
+    if config.norm_pre:
+        first, rest = (norm(tokens, state, "norm_pre", config.norm_eps) for tokens in (first, rest))
+    return first, rest, grid
 
 
 def logits(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor]) -> Tensor:
@@ -164,10 +179,11 @@ def logits(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor]) -> Te
             residual = step_residual(*source, step, grid, config=config, state=state, name=name)
             first, patches = first + residual[0], patches + residual[1]
         tokens = torch.cat([first, patches])
-        hidden = linear(norm(tokens, state, f"blocks.{block}.norm"), state, f"blocks.{block}.mlp.0")
-        tokens = tokens + linear(nn.functional.gelu(hidden), state, f"blocks.{block}.mlp.2")
+        hidden = linear(norm(tokens, state, f"blocks.{block}.norm", config.norm_eps), state, f"blocks.{block}.mlp.0")
+        tokens = tokens + linear(activation(hidden, config.activation), state, f"blocks.{block}.mlp.2")
         first, patches = tokens[: len(first)], tokens[len(first) :]
-    return linear(norm(first.mean(0), state, "norm"), state, "head")
+    features = norm(first[:: 1 + config.registers].mean(0), state, "norm", config.norm_eps)
+    return linear(features, state, "head")
 
 
 TRANSFORMERS_NAMES = {  # ours -> theirs, in the order that they are replaced

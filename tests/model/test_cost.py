@@ -17,7 +17,7 @@ from timesformer.model.schemes import Grid
 from timesformer.model.transformer import TimeSformer
 
 SIZES = {
-    **{f"{name}-B": replace(config, width=768, depth=12, heads=12) for name, config in reference.VARIANTS.items()},
+    **{f"{name}-B": replace(config, width=768, depth=12, heads=12) for name, config in reference.EVERY.items()},
     "small": ModelConfig(width=384, heads=6),
     "large": ModelConfig(width=1024, depth=24, heads=16),
     "patch-32": ModelConfig(patch=32),
@@ -69,19 +69,20 @@ def test_multiply_adds_are_those_of_the_paper(scheme: str, frames: int, size: in
     assert round(billions, 2 if expected % 1 else 0) == expected
 
 
-@pytest.mark.parametrize("name", reference.VARIANTS)
-def test_multiply_adds_are_those_of_the_run_model_and_of_class_token_copies(name: str) -> None:
-    config = reference.VARIANTS[name]
+@pytest.mark.parametrize("name", reference.EVERY)
+def test_multiply_adds_are_those_of_the_run_model_and_of_copies_of_prefix_tokens(name: str) -> None:
+    config = reference.EVERY[name]
     grid = Grid(4, 4, 6)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         TimeSformer(config).eval()(torch.empty(1, 4, 3, 16, 24))
-    copies = 0  # linear layers that the paper's count runs for every copy of the class token, and the model once
+    copies = 0  # linear layers that the paper's count runs for every copy of a prefix token, and the model once
     for step in schemes.steps(config):
         groups = schemes.group_count(step, grid)
         if step.prefix == "shared":
             copies += 3 * (groups - 1)
         elif step.prefix == "keys_only":
             copies += 2 * groups - 3  # the model also computes the query that equation 11 has no use for
+    copies *= 1 + config.registers
     expected = multiply_adds(config) - config.depth * config.width**2 * copies
     assert counter.get_total_flops() == 2 * expected
 
@@ -112,11 +113,11 @@ def test_keys_of_the_divided_scheme_are_positions_and_frames_at_any_size() -> No
         assert sum(count for _, count in with_class) == positions + frames + 2
 
 
-@pytest.mark.parametrize("name", reference.VARIANTS)
+@pytest.mark.parametrize("name", reference.EVERY)
 def test_keys_per_query_are_the_columns_of_the_explicit_weights(name: str) -> None:
-    config = reference.VARIANTS[name]
+    config = reference.EVERY[name]
     model, grid = TimeSformer(config), Grid(4, 4, 6)
-    tokens = torch.randn(1, grid.tokens + (4 if config.scheme == "space" else 1), config.width)
+    tokens = torch.randn(1, schemes.prefix_count(config, grid) + grid.tokens, config.width)
     steps = model.blocks[0].steps
     assert keys_per_query(config) == tuple((step, steps[step].weights(tokens, grid).shape[-1]) for step in steps)
 

@@ -13,10 +13,10 @@ from timesformer.model.transformer import TimeSformer
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [*((name, (16, 24)) for name in reference.VARIANTS), ("divided", (64, 80)), ("joint", (64, 80))]
+    ("name", "size"), [*((name, (16, 24)) for name in reference.EVERY), ("divided", (64, 80)), ("joint", (64, 80))]
 )
 def test_an_exported_program_equals_the_model_for_any_batch(name: str, size: tuple[int, int]) -> None:
-    model = TimeSformer(replace(reference.VARIANTS[name], size=size, depth=1)).eval()
+    model = TimeSformer(replace(reference.EVERY[name], size=size, depth=1)).eval()
     reference.randomise(model)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of torch about itself
@@ -26,9 +26,9 @@ def test_an_exported_program_equals_the_model_for_any_batch(name: str, size: tup
             torch.testing.assert_close(program(clips), model(clips), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["divided", "space", "joint", "axial"])
+@pytest.mark.parametrize("name", ["divided", "space", "joint", "axial", "space_from_another_image_model"])
 def test_frames_and_size_may_be_dynamic_too(name: str) -> None:
-    model = TimeSformer(replace(reference.VARIANTS[name], depth=1)).eval()
+    model = TimeSformer(replace(reference.EVERY[name], depth=1)).eval()
     reference.randomise(model)
     shapes = {0: Dim("batch"), 1: Dim("frames", max=64), 3: 4 * Dim("rows", max=64), 4: 4 * Dim("columns", max=64)}
     with warnings.catch_warnings(), torch.no_grad():

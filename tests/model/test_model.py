@@ -17,7 +17,7 @@ from timesformer.model.embeddings import resize_position, resize_time
 from timesformer.model.transformer import TimeSformer
 
 THEIRS = {"space": "space_only", "joint": "joint_space_time", "divided": "divided_space_time"}
-every_variant = pytest.mark.parametrize("name", reference.VARIANTS)
+every_variant = pytest.mark.parametrize("name", reference.EVERY)
 
 
 def build(config: ModelConfig, *, seed: int = 0, checkpointing: int = 0) -> TimeSformer:
@@ -101,12 +101,12 @@ def test_smooth_resizing_keeps_the_class_row_and_a_ramp_a_ramp() -> None:
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
-    name=st.sampled_from(sorted(reference.VARIANTS)),
+    name=st.sampled_from(sorted(reference.EVERY)),
     lengths=st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 7)),
 )
 def test_any_size_equals_a_model_built_for_it_with_resized_embeddings(name: str, lengths: tuple[int, int, int]) -> None:
-    stored = reference.VARIANTS[name]
-    frames, rows, columns = (2 * n for n in lengths) if name == "local_global" else lengths
+    stored = reference.EVERY[name]
+    frames, rows, columns = (2 * n for n in lengths) if stored.scheme == "local_global" else lengths
     there = replace(stored, frames=frames, size=(4 * rows, 4 * columns))
     model, built = build(stored), build(there)
     state = model.state_dict()
@@ -190,7 +190,7 @@ def test_a_fresh_model_sees_the_order_of_frames_only_when_started_from_scratch()
 
 @every_variant
 def test_features_are_what_the_head_sees(name: str) -> None:
-    model = build(reference.VARIANTS[name])
+    model = build(reference.EVERY[name])
     clips = clips_for(model.config)
     features = model.features(clips)
     assert features.shape == (2, 16) and model(clips).shape == (2, 5)
@@ -199,7 +199,7 @@ def test_features_are_what_the_head_sees(name: str) -> None:
 
 @every_variant
 def test_clips_of_a_batch_do_not_touch_each_other(name: str) -> None:
-    model = build(reference.VARIANTS[name])
+    model = build(reference.EVERY[name])
     clips = clips_for(model.config, batch=3).requires_grad_()
     model(clips)[1].sum().backward()
     assert clips.grad is not None and clips.grad[1].any() and not clips.grad[[0, 2]].any()
@@ -209,7 +209,7 @@ def test_clips_of_a_batch_do_not_touch_each_other(name: str) -> None:
 @pytest.mark.parametrize("drop_path", [0.0, 0.4])
 @every_variant
 def test_checkpointing_gives_the_same_gradients(name: str, drop_path: float) -> None:
-    config = replace(reference.VARIANTS[name], drop_path=drop_path)
+    config = replace(reference.EVERY[name], drop_path=drop_path)
     clips, gradients = clips_for(config).float(), []
     for checkpointing in (0, 1, -1):
         model = build(config, checkpointing=checkpointing).float().train()
@@ -224,7 +224,7 @@ def test_checkpointing_gives_the_same_gradients(name: str, drop_path: float) -> 
 @every_variant
 def test_half_precision_follows_single_precision_and_no_default_changes(name: str) -> None:
     default = torch.get_default_dtype()
-    config = reference.VARIANTS[name]
+    config = reference.EVERY[name]
     model, clips = TimeSformer(config).eval(), clips_for(config).float()
     exact = model(clips)
     with torch.autocast("cpu", torch.bfloat16):
@@ -247,7 +247,7 @@ def fresh_compiler() -> Iterator[None]:
 @pytest.mark.usefixtures("fresh_compiler")
 @torch.no_grad()
 def test_a_model_compiles_whole_and_equals_itself(name: str) -> None:
-    model = build(replace(reference.VARIANTS[name], depth=1))
+    model = build(replace(reference.EVERY[name], depth=1))
     clips = clips_for(model.config)
     whole = torch.compile(model, fullgraph=True, backend="aot_eager")(clips)
     torch.testing.assert_close(whole, model(clips), rtol=1e-10, atol=1e-10)
@@ -285,7 +285,7 @@ def test_the_default_compiler_gives_the_same_output() -> None:
 
 @pytest.mark.parametrize("name", ["divided", "space", "space_position", "no_position"])
 def test_tokens_stay_float32_under_autocast_with_any_position_embedding(name: str) -> None:
-    model = TimeSformer(reference.VARIANTS[name])
+    model = TimeSformer(reference.EVERY[name])
     seen: list[torch.dtype] = []
     for block in model.blocks:
         block.register_forward_hook(lambda _, __, tokens: seen.append(tokens.dtype))

@@ -45,9 +45,9 @@ def tokens_for(step: Step, grid: Grid, *, batch: int = 2) -> Tensor:
 
 @both_kernels
 @pytest.mark.usefixtures("kernel")
-@pytest.mark.parametrize("name", reference.VARIANTS)
+@pytest.mark.parametrize("name", reference.EVERY)
 def test_a_model_is_masked_full_attention_over_the_pairs_of_its_definition(name: str) -> None:
-    config = reference.VARIANTS[name]
+    config = reference.EVERY[name]
     model = TimeSformer(config).double().eval()
     reference.randomise(model)
     clips = torch.randn(2, 4, 3, 16, 24, dtype=torch.float64)
@@ -61,7 +61,7 @@ def test_the_reference_tells_the_variants_of_the_divided_scheme_apart() -> None:
     reference.randomise(model)
     clip = torch.randn(4, 3, 16, 24, dtype=torch.float64)
     names = ("divided", "space_first", "parallel", "class_in_time", "class_in_time_space_first")
-    outputs = [reference.logits(clip, config=reference.VARIANTS[name], state=model.state_dict()) for name in names]
+    outputs = [reference.logits(clip, config=reference.EVERY[name], state=model.state_dict()) for name in names]
     for one, other in itertools.combinations(outputs, 2):
         assert (one - other).abs().max() > 1e-3
 
@@ -201,9 +201,9 @@ def test_stochastic_depth_grows_from_zero_and_is_off_in_evaluation() -> None:
     assert not torch.equal(model.train()(clips), model(clips))
 
 
-@pytest.mark.parametrize("name", reference.VARIANTS)
+@pytest.mark.parametrize("name", reference.EVERY)
 def test_a_caller_sees_the_tokens_before_each_step_and_computes_the_attention(name: str) -> None:
-    model = TimeSformer(reference.VARIANTS[name]).double().eval()
+    model = TimeSformer(reference.EVERY[name]).double().eval()
     reference.randomise(model)
     clips = torch.randn(2, 4, 3, 16, 24, dtype=torch.float64)
     seen: list[tuple[GroupAttention, Tensor]] = []
@@ -216,7 +216,8 @@ def test_a_caller_sees_the_tokens_before_each_step_and_computes_the_attention(na
     features = model.features(clips, attend=attend, before_step=lambda step, tokens, _: seen.append((step, tokens)))
     torch.testing.assert_close(features, model.features(clips), rtol=1e-10, atol=1e-10)
     assert [step for step, _ in seen] == [step for block in model.blocks for step in block.steps.values()]
-    assert torch.equal(seen[0][1], model.embedding(clips)[0])
+    embedded = model.embedding(clips)[0]
+    assert torch.equal(seen[0][1], embedded if model.norm_pre is None else model.norm_pre(embedded))
     for (step, tokens), found in zip(seen, weights, strict=True):
         torch.testing.assert_close(step.weights(tokens, Grid(4, 4, 6)), found)
     assert torch.autograd.grad(features.sum(), weights[0])[0].any()  # relevance needs the gradients of weights

@@ -1,6 +1,6 @@
 """A training's settings as TOML text and back, exactly; text only, no files.
 
-The text carries every field under its sentence as a comment.
+The text carries every field under its sentence as a comment, but leaves out what :data:`encode.ADDED` names.
 """
 
 import inspect
@@ -8,7 +8,7 @@ import json
 import textwrap
 import tomllib
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from functools import cache
 from typing import get_type_hints
 
@@ -16,6 +16,7 @@ import docstring_parser
 
 from timesformer.config.checks import ConfigError
 from timesformer.config.decode import decode
+from timesformer.config.encode import written
 from timesformer.config.training import TrainConfig
 
 HEADER = "# Settings of a training: `timesformer train DATA --config FILE` runs it with them.\n"
@@ -27,12 +28,12 @@ def to_toml(config: TrainConfig) -> str:
 
     Raises :class:`ConfigError` for a text that no file could hold (a file name that is not valid Unicode).
     """
-    names = [field.name for field in fields(config)]
+    names = written(config)
     sections = [name for name in names if is_dataclass(getattr(config, name))]
     parts = [HEADER + _lines(config, [name for name in names if name not in sections])]
     for name in sections:
         value = getattr(config, name)
-        lines = _lines(value, [field.name for field in fields(value)], f"{name}.")
+        lines = _lines(value, written(value), f"{name}.")
         parts.append(f"{_comment(inspect.getdoc(value) or '')}[{name}]\n{lines}")
     return "\n".join(parts)
 

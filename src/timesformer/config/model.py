@@ -7,6 +7,8 @@ from timesformer.config.checks import at_least, at_most, check_fields, require, 
 from timesformer.config.limits import FRAMES, SIDE, check_clip, check_normalisation, check_parameters, check_tokens
 
 Scheme = Literal["space", "joint", "divided", "local_global", "axial"]
+REGISTERS = 64
+"""Largest number of register tokens; published models have 4 or 8."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,30 @@ class ModelConfig:
     order: Literal["time_first", "space_first", "parallel"] = "time_first"
     """Order of the attention steps in the divided scheme (paper, section 4.7); other schemes have one order."""
     class_in_time: bool = False
-    """Let patches attend to the class token in temporal attention too (equation 11); published weights don't."""
+    """Let patches attend to the class token, and to registers, in temporal attention too (equation 11); published
+    weights don't."""
     weight_init: Literal["image", "scratch"] = "image"
     """Initialisation: "image" (std 0.02, temporal parts zero) before loading image weights, else "scratch" (Xavier)."""
     resize: Literal["nearest", "smooth"] = "nearest"
     """Interpolation of embeddings for another grid or frame count: nearest, as in the released code, or smooth."""
+    registers: int = 0
+    """Register tokens beside the class token, as in DINOv2 with registers; they attend wherever the class token does,
+    and have no position."""
+    norm_pre: bool = False
+    """Apply a LayerNorm to the tokens before the first block, as CLIP does."""
+    activation: Literal["gelu", "quick_gelu"] = "gelu"
+    """Activation of the MLP: GELU, or x * sigmoid(1.702 x), with which OpenAI's CLIP was trained."""
+    norm_eps: float = 1e-6
+    """Epsilon of every LayerNorm: 1e-6 in timm, DINOv2 and TimeSformer, 1e-5 in CLIP, 1e-12 in Hugging Face's ViT."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         at_least(1, self, "frames", "patch", "width", "depth", "heads", "classes")
         require(self.mlp_ratio > 0, f"mlp_ratio is {self.mlp_ratio}; it must be above 0.")
         at_most(self, frames=FRAMES, patch=SIDE, width=2**16, depth=1000, classes=10**7, mlp_ratio=100)
+        at_least(0, self, "registers")
+        at_most(self, registers=REGISTERS)
+        require(1e-15 <= self.norm_eps <= 0.1, f"norm_eps is {self.norm_eps}; it must be above 0: from 1e-15 to 0.1.")
         hidden = int(self.width * self.mlp_ratio)
         require(hidden >= 1, f"mlp_ratio is {self.mlp_ratio}; width {self.width} needs at least {1 / self.width:.2g}.")
         require(
@@ -62,7 +77,8 @@ class ModelConfig:
                 f"choose {max(side // self.patch, 1) * self.patch} or {(max(side // self.patch, 1) + 1) * self.patch}.",
             )
         check_tokens(self.frames, self.size, self.patch)
-        rest = self.width * (self.classes + self.grid[0] * self.grid[1] + self.frames + 3 * self.patch**2)
+        tokens = self.grid[0] * self.grid[1] + self.frames + self.registers
+        rest = self.width * (self.classes + tokens + 3 * self.patch**2)
         check_parameters(width=self.width, depth=self.depth, mlp_ratio=self.mlp_ratio, rest=rest)
         require(0 <= self.drop_path < 1, f"drop_path is {self.drop_path}; it must be at least 0 and below 1.")
         require(

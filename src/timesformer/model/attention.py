@@ -65,13 +65,14 @@ class GroupAttention(nn.Module):
     copied to every group that the token is in. Biases are those of the published weights.
 
     ``zero_projection`` says whether the step has the second projection, saved as ``extra``, that starts at zero.
+    ``eps`` is the epsilon of the LayerNorm.
     """
 
-    def __init__(self, step: Step, *, width: int, heads: int, zero_projection: bool) -> None:
+    def __init__(self, step: Step, *, width: int, heads: int, zero_projection: bool, eps: float = 1e-6) -> None:
         super().__init__()
         self.step = step
         self.heads = heads
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = nn.LayerNorm(width, eps=eps)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         self.extra = nn.Linear(width, width) if zero_projection else None

@@ -46,16 +46,17 @@ def cost(
     choice("precision", precision, ("fp32", "bf16"))
     grid = _grid(config, frames=frames, size=size)
     value = 4 if precision == "fp32" else 2
-    pixels, stream = 4 * 3 * config.patch**2 * grid.tokens, 4 * config.width * _tokens(config, grid)
+    inputs, stream = 4 * 3 * config.patch**2 * grid.tokens, 4 * config.width * _tokens(config, grid)
+    inputs += stream + 8 * _tokens(config, grid) if config.norm_pre else 0
     between, kept = config.depth - 1, partial(_kept, config, grid, value=value)
     products = partial(_kept_products, config, grid, value=value)
     return Cost(
         parameters=parameters(config),
         multiply_adds=multiply_adds(config, frames=frames, size=size),
         keys=keys_per_query(config, frames=frames, size=size),
-        activations=pixels + between * kept() + kept(last=True),
-        activations_on_cpu=pixels + between * products() + products(last=True),
-        checkpointed=pixels + config.depth * stream + kept(),
+        activations=inputs + between * kept() + kept(last=True),
+        activations_on_cpu=inputs + between * products() + products(last=True),
+        checkpointed=inputs + config.depth * stream + kept(),
     )
 
 
@@ -71,13 +72,14 @@ def parameters(config: ModelConfig) -> int:
     for step in schemes.steps(config):
         block += norm + 4 * (width**2 + width)
         block += width**2 + width if schemes.has_zero_projection(step, config) else 0
+    embedding += config.registers * width + (norm if config.norm_pre else 0)
     return embedding + config.depth * block + norm + (width + 1) * config.classes
 
 
 def multiply_adds(config: ModelConfig, *, frames: int | None = None, size: int | tuple[int, int] | None = None) -> int:
     """Multiply-adds of one view, counted as the paper's numbers are (tables 2, 5 and 6; those are three views).
 
-    Linear layers, convolutions and both attention products; no softmax, norms or activations. A class token that is
+    Linear layers, convolutions and both attention products; no softmax, norms or activations. A prefix token that is
     copied to each group counts once per group. :class:`timesformer.model.attention.GroupAttention` computes its query,
     key and value only once, so it does slightly less than this, and the last block's MLP does less in training.
     """
@@ -86,7 +88,7 @@ def multiply_adds(config: ModelConfig, *, frames: int | None = None, size: int |
     block = 2 * width * hidden * _tokens(config, grid)
     for step in schemes.steps(config):
         groups = schemes.group_count(step, grid)
-        queries, keys = _queries(step, grid), _keys(step, grid)
+        queries, keys = _queries(step, config, grid), _keys(step, config, grid)
         # a query passes two linear layers (query, output) and so does a key (key, value)
         block += groups * (2 * width**2 * (queries + keys) + 2 * width * queries * keys)
         if schemes.has_zero_projection(step, config):
@@ -97,9 +99,9 @@ def multiply_adds(config: ModelConfig, *, frames: int | None = None, size: int |
 def keys_per_query(
     config: ModelConfig, *, frames: int | None = None, size: int | tuple[int, int] | None = None
 ) -> tuple[tuple[str, int], ...]:
-    """Keys that a patch's query is compared with, the class token included where it takes part: (step, keys)."""
+    """Keys that a patch's query is compared with, prefix tokens included where they take part: (step, keys)."""
     grid = _grid(config, frames=frames, size=size)
-    return tuple((step.name, _keys(step, grid)) for step in schemes.steps(config))
+    return tuple((step.name, _keys(step, config, grid)) for step in schemes.steps(config))
 
 
 def _grid(config: ModelConfig, *, frames: int | None, size: int | tuple[int, int] | None) -> Grid:
@@ -113,26 +115,22 @@ def _grid(config: ModelConfig, *, frames: int | None, size: int | tuple[int, int
 
 def _tokens(config: ModelConfig, grid: Grid) -> int:
     """Tokens of the sequence, prefix tokens included."""
-    return grid.tokens + _prefix(config, grid)
+    return grid.tokens + schemes.prefix_count(config, grid)
 
 
-def _prefix(config: ModelConfig, grid: Grid) -> int:
-    """Prefix tokens: the class token of the clip, or in the space scheme that of each frame."""
-    return grid.time if config.scheme == "space" else 1
-
-
-def _keys(step: Step, grid: Grid) -> int:
+def _keys(step: Step, config: ModelConfig, grid: Grid) -> int:
     """Keys in each group."""
-    return grid.tokens // schemes.group_count(step, grid) + (step.prefix != "excluded")
+    prefix = 0 if step.prefix == "excluded" else 1 + config.registers
+    return grid.tokens // schemes.group_count(step, grid) + prefix
 
 
-def _queries(step: Step, grid: Grid) -> int:
+def _queries(step: Step, config: ModelConfig, grid: Grid) -> int:
     """Queries in each group."""
-    return _keys(step, grid) - (step.prefix == "keys_only")
+    return _keys(step, config, grid) - (1 + config.registers if step.prefix == "keys_only" else 0)
 
 
 def _outputs(step: Step, config: ModelConfig, grid: Grid) -> int:
-    """Tokens that get a residual from a step; a class token's copies are averaged first."""
+    """Tokens that get a residual from a step; a prefix token's copies are averaged first."""
     return _tokens(config, grid) if step.prefix_attends else grid.tokens
 
 
@@ -153,10 +151,10 @@ def _kept(config: ModelConfig, grid: Grid, *, value: int, last: bool = False) ->
     for step in schemes.steps(config):
         seen = grid.tokens if step.prefix == "excluded" else tokens
         groups, outputs = schemes.group_count(step, grid), _outputs(step, config, grid)
-        queries, keys = groups * _queries(step, grid), groups * _keys(step, grid)
+        queries, keys = groups * _queries(step, config, grid), groups * _keys(step, config, grid)
         block += each * seen + value * width * (3 * keys + queries) + 4 * config.heads * queries
         block += value * width * outputs if schemes.has_zero_projection(step, config) else 0
-    ends = _prefix(config, grid) if last else tokens
+    ends = schemes.prefix_count(config, grid) if last else tokens
     return block + ends * (each + 2 * value * int(width * config.mlp_ratio))
 
 
@@ -169,8 +167,8 @@ def _kept_products(config: ModelConfig, grid: Grid, *, value: int, last: bool = 
     block = 4 * width * tokens
     for step in schemes.steps(config):
         seen = grid.tokens if step.prefix == "excluded" else tokens
-        queries, outputs = schemes.group_count(step, grid) * _queries(step, grid), _outputs(step, config, grid)
+        queries, outputs = schemes.group_count(step, grid) * _queries(step, config, grid), _outputs(step, config, grid)
         block += value * width * (3 * seen + 2 * queries) + 4 * config.heads * queries
         block += value * width * outputs if schemes.has_zero_projection(step, config) else 0
-    ends = _prefix(config, grid) if last else tokens
+    ends = schemes.prefix_count(config, grid) if last else tokens
     return block + value * ends * (width + int(width * config.mlp_ratio))

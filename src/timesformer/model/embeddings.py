@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from timesformer.config.checks import ConfigError, require
 from timesformer.config.model import ModelConfig
+from timesformer.model import schemes
 from timesformer.model.schemes import Grid
 
 
@@ -37,9 +38,10 @@ def resize_time(time: Tensor, frames: int, *, smooth: bool) -> Tensor:
 
 
 class Embedding(nn.Module):
-    """Patch embedding, class token, and separable position embeddings (paper, equation 1).
+    """Patch embedding, class token, registers, and separable position embeddings (paper, equation 1).
 
-    A patch carries the embedding of its place and of its frame; the class token that of place 0 and no time.
+    A patch carries the embedding of its place and of its frame; the class token that of place 0 and no time; registers
+    carry none (Darcet et al., "Vision Transformers Need Registers").
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -48,8 +50,11 @@ class Embedding(nn.Module):
         self.config = config
         self.patch = nn.Conv2d(3, config.width, config.patch, config.patch)
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.registers: nn.Parameter | None = None
         self.position: nn.Parameter | None = None
         self.time: nn.Parameter | None = None
+        if config.registers:
+            self.registers = nn.Parameter(torch.zeros(1, config.registers, config.width))
         if config.position != "none":
             self.position = nn.Parameter(torch.zeros(1, 1 + rows * columns, config.width))
         if config.has_time_embedding:
@@ -69,15 +74,13 @@ class Embedding(nn.Module):
             patches = patches + position[:, None, 1:]
         if self.time is not None:
             patches = patches + resize_time(self.time, frames, smooth=smooth)[:, :, None]
+        if self.registers is not None:
+            first = torch.cat([first, self.registers], dim=1)
         # Without an embedding, too, autocast's products add up in the precision of the weights, block after block
         patches = patches.to(torch.promote_types(patches.dtype, first.dtype))
-        return torch.cat(
-            [first.expand(batch, self.prefix(grid), -1).to(patches.dtype), patches.flatten(1, 2)], dim=1
-        ), grid
-
-    def prefix(self, grid: Grid) -> int:
-        """Prefix tokens before the patches: the class token of the clip, or in the space scheme that of each frame."""
-        return grid.time if self.config.scheme == "space" else 1
+        copies = schemes.prefix_count(self.config, grid) // first.shape[1]
+        prefix = first[:, None].expand(batch, copies, -1, -1).flatten(1, 2)
+        return torch.cat([prefix.to(patches.dtype), patches.flatten(1, 2)], dim=1), grid
 
     def grid(self, clips: Tensor) -> Grid:
         """The patch grid of clips; raises :class:`ConfigError` for a shape that the model can't take."""

@@ -11,7 +11,8 @@ So ``Step("time", "all", "same", "same", ...)`` is attention over the frames at 
 ``Step("space", "same", "all", "all", ...)`` is attention over the positions of each frame.
 Paper, section 3 and figure 2.
 
-Prefix tokens come before the patch tokens of a sequence: the class token, or in the space scheme that of each frame.
+Prefix tokens come before the patch tokens of a sequence: the class token and the registers, once for the clip, or in
+the space scheme once for each frame.
 """
 
 from dataclasses import dataclass
@@ -93,6 +94,11 @@ def steps(config: ModelConfig) -> tuple[Step, ...]:
     if config.class_in_time:
         scheme = tuple(TIME_WITH_CLASS if step is TIME else step for step in scheme)
     return scheme[::-1] if config.order == "space_first" else scheme
+
+
+def prefix_count(config: ModelConfig, grid: Grid) -> int:
+    """Prefix tokens of a clip: the class token and the registers, in the space scheme those of each frame in turn."""
+    return (1 + config.registers) * (grid.time if config.scheme == "space" else 1)
 
 
 def has_zero_projection(step: Step, config: ModelConfig) -> bool:

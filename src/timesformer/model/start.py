@@ -24,6 +24,8 @@ def like_image_model(model: nn.Module) -> None:
             nn.init.zeros_(module.bias)
         elif isinstance(module, Embedding):
             nn.init.trunc_normal_(module.class_token, std=0.02)
+            if module.registers is not None:
+                nn.init.normal_(module.registers, std=1e-6)  # as DINOv2's code does
             if module.position is not None:
                 nn.init.trunc_normal_(module.position, std=0.02)
             if module.time is not None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from timesformer.config.model import ModelConfig
 from timesformer.model import keywords, recompute, schemes, start
@@ -15,6 +16,17 @@ keywords.install()
 
 BeforeStep = Callable[[GroupAttention, Tensor, Grid], None]
 """Called before each step with the step, the tokens (b, prefix + t*h*w, d) that it gets, and their grid."""
+
+
+class QuickGELU(nn.Module):
+    """The activation of OpenAI's CLIP, x * sigmoid(1.702 x), an approximation of GELU."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.silu(1.702 * hidden) / 1.702  # the backward pass keeps one tensor, that of the product two
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "quick_gelu": QuickGELU}
 
 
 class Block(nn.Module):
@@ -31,13 +43,16 @@ class Block(nn.Module):
                     width=config.width,
                     heads=config.heads,
                     zero_projection=schemes.has_zero_projection(step, config),
+                    eps=config.norm_eps,
                 )
                 for step in schemes.steps(config)
             }
         )
-        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
         hidden = int(config.width * config.mlp_ratio)
-        self.mlp = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width))
+        self.mlp = nn.Sequential(
+            nn.Linear(config.width, hidden), ACTIVATIONS[config.activation](), nn.Linear(hidden, config.width)
+        )
 
     def forward(
         self,
@@ -83,9 +98,10 @@ class TimeSformer(nn.Module):
         self.config = config
         self.checkpointing = checkpointing
         self.embedding = Embedding(config)
+        self.norm_pre = nn.LayerNorm(config.width, eps=config.norm_eps) if config.norm_pre else None
         rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
-        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
         self.head = nn.Linear(config.width, config.classes)
         if config.weight_init == "image":
             start.like_image_model(self)
@@ -106,6 +122,8 @@ class TimeSformer(nn.Module):
         attention of every step, for callers that need its weights. ``before_step`` sees the tokens before every step.
         """
         tokens, grid = self.embedding(clips)
+        if self.norm_pre is not None:
+            tokens = self.norm_pre(tokens)
         for step in schemes.steps(self.config):
             schemes.check(step, grid)
         checkpointed = len(self.blocks) if self.checkpointing < 0 else self.checkpointing
@@ -115,4 +133,5 @@ class TimeSformer(nn.Module):
             last = self.training and number == len(self.blocks) - 1
             run = recompute.how(block, tokens, whole=number < checkpointed)
             tokens = run(tokens, grid, prefix_only=last, attend=attend, before_step=before_step)
-        return self.norm(tokens[:, : self.embedding.prefix(grid)].mean(dim=1))
+        prefix, each = schemes.prefix_count(self.config, grid), 1 + self.config.registers
+        return self.norm(tokens[:, :prefix:each].mean(dim=1))

@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from timesformer.config import decode as strictly
 from timesformer.config.checks import ConfigError
+from timesformer.config.encode import encode
 from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import Task
 from timesformer.weights.report import WeightsError
@@ -32,7 +33,7 @@ class Description:
 
 def to_json(description: Description) -> str:
     """The description as JSON text with a version number."""
-    return dumps({"version": VERSION, **asdict(description)})
+    return dumps({"version": VERSION, **encode(description)})
 
 
 def dumps(content: object, *, indent: int | None = None) -> str:

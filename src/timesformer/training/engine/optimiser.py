@@ -10,14 +10,16 @@ from torch import Tensor, nn
 from timesformer.config.checks import ConfigError, require
 from timesformer.config.training import OptimConfig, TrainConfig
 
-EMBEDDINGS = ("class_token", "position", "time")
+EMBEDDINGS = ("class_token", "registers", "position", "time")
+BELOW = ("embedding.", "norm_pre.")
+"""Parts of the model under the first block."""
 
 
 def freeze(model: nn.Module, part: str, *, blocks: int = 0) -> None:
     """Stop gradients: of all but the head if ``part`` is "backbone", and of the embedding and the first ``blocks``."""
     for name, value in model.named_parameters():
         block = re.match(r"blocks\.(\d+)\.", name)
-        below = blocks > 0 and (name.startswith("embedding.") or (block is not None and int(block[1]) < blocks))
+        below = blocks > 0 and (name.startswith(BELOW) or (block is not None and int(block[1]) < blocks))
         if below or (part == "backbone" and not name.startswith("head.")):
             value.requires_grad_(False)
 
