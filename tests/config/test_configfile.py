@@ -59,11 +59,17 @@ CLIPS = st.builds(
     std=triples(st.floats(0.001, 1)),
     channels=st.sampled_from(["rgb", "bgr"]),
 )
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9).filter(
+    lambda name: name.partition("=")[0].strip() and name.rpartition("=")[2].strip()
+)
+PAIRS = st.tuples(NAMES, NAMES).map("=".join)
 AUGMENTS = st.builds(
     AugmentConfig,
     jitter=st.tuples(st.floats(1, 2), st.floats(2, 1e9)),
     inverse_jitter=st.booleans(),
-    flip=st.booleans(),
+    flip=st.just(True),
+    mirror_labels=st.lists(PAIRS, max_size=3).map(tuple),
+    reverse_labels=st.lists(PAIRS, max_size=3).map(tuple),
     colour=SHARES,
     mixup=st.floats(0, 10**4),
 )

@@ -11,6 +11,7 @@ import torch
 from tests import made_trainings, made_videos
 from timesformer import machine
 from timesformer.config import configfile
+from timesformer.config.checks import ConfigError
 from timesformer.config.model import ModelConfig
 from timesformer.config.training import TrainConfig
 from timesformer.data import manifest
@@ -104,7 +105,8 @@ def test_short_videos_are_seen_whole_and_long_ones_cut(data: Manifest, tmp_path:
         (("RotateCCW90", "wave"), False),
         (("anticlockwise", "wave"), False),
         (("Hand-Left", "wave"), False),
-        (("step_R", "step_L"), False),
+        (("step_R", "wave"), False),
+        (("east coast swing", "west coast swing"), False),
         (("nach links wischen", "winken"), False),
         (("wave 左", "wave 右"), False),
         (("Gähnen", "Öffnen"), True),
@@ -116,6 +118,90 @@ def test_clips_are_mirrored_only_where_no_class_speaks_of_sides(
     table = renamed(data, names)
     assert chosen(table).augment.flip == flips
     assert ("no mirroring" in reasons(table)) != flips
+
+
+def test_where_both_sides_are_classes_clips_are_mirrored_with_the_other_label_and_it_is_said(data: Manifest) -> None:
+    table = renamed(data, ("swipe_left", "swipe_right"))
+    found = chosen(table)
+    assert found.augment.flip and found.augment.mirror_labels == ("swipe_left=swipe_right",)
+    assert configfile.from_toml(configfile.to_toml(found)) == found
+    said = "mirrored, and labelled as the other side's class: swipe_left=swipe_right (--augment.no-flip to forbid)"
+    assert said in reasons(table)
+    assert any(said in reason for reason in plan.plan(table, plan.Base(), {"augment.flip": True}).reasons)
+
+
+@pytest.mark.parametrize(
+    ("given", "flip", "pairs"),
+    [
+        ({"augment.flip": False}, False, ()),
+        ({"augment.flip": True}, True, ("swipe_left=swipe_right",)),
+        ({"augment.mirror_labels": ()}, False, ()),
+        ({"augment.flip": True, "augment.mirror_labels": ()}, True, ()),
+        ({"augment.mirror_labels": ("swipe_right=swipe_left",)}, True, ("swipe_right=swipe_left",)),
+    ],
+)
+def test_what_the_user_says_about_mirroring_holds(
+    data: Manifest, given: dict[str, object], flip: bool, pairs: tuple[str, ...]
+) -> None:
+    table = renamed(data, ("swipe_left", "swipe_right"))
+    found = plan.plan(table, plan.Base(), given)
+    assert (found.config.augment.flip, found.config.augment.mirror_labels) == (flip, pairs)
+    assert any("mirror" in reason for reason in found.reasons) == (
+        given in ({"augment.flip": True}, {"augment.mirror_labels": ()})
+    )
+
+
+def three(data: Manifest, names: tuple[str, str, str]) -> Manifest:
+    """The same videos, the first of each split in a third class."""
+    table = renamed(data, names[:2])
+    extra = {table.of(split)[0] for split in ("train", "val")}
+    items = tuple(replace(item, label=names[2]) if item in extra else item for item in table.items)
+    return Manifest(data.source, items, names)
+
+
+def test_one_class_without_its_other_side_keeps_clips_from_being_mirrored_and_is_named(data: Manifest) -> None:
+    table = three(data, ("swipe_left", "swipe_right", "turning"))
+    assert not chosen(table).augment.flip and chosen(table).augment.mirror_labels == ()
+    assert "no mirroring: 'turning' may depend on the side and no class is its mirror image" in reasons(table)
+    allowed = plan.plan(table, plan.Base(), {"augment.flip": True}).config.augment
+    assert allowed.flip and allowed.mirror_labels == ("swipe_left=swipe_right",)
+    innocent = chosen(three(data, ("swipe_left", "swipe_right", "wave"))).augment
+    assert innocent.flip and innocent.mirror_labels == ("swipe_left=swipe_right",)
+
+
+def test_settings_of_a_file_or_a_recipe_are_kept_and_pairs_that_they_lack_are_proposed(data: Manifest) -> None:
+    table = renamed(data, ("swipe left", "swipe right"))
+    base = plan.Base(made_trainings.config(augment={"flip": True}))
+    found = plan.plan(table, base, {})
+    assert found.config.augment == base.config.augment  # type: ignore[union-attr]
+    said = "\n".join(found.reasons)
+    assert (
+        "half of the clips mirrored although 'swipe left' may depend on the side (--augment.no-flip to forbid; " in said
+    )
+    assert "--augment.mirror-labels 'swipe left=swipe right' to change labels with it)" in said
+    named = plan.plan(table, base, {"augment.mirror_labels": ("swipe left=swipe right",)})
+    assert named.config.augment.mirror_labels and not any("mirrored" in reason for reason in named.reasons)
+    off = plan.Base(replace(named.config, augment=replace(named.config.augment, flip=False, mirror_labels=())))
+    assert plan.plan(table, off, {"augment.mirror_labels": ("swipe left=swipe right",)}).config.augment.flip
+    none = plan.plan(table, plan.Base(named.config), {"augment.flip": False}).config.augment
+    assert not none.flip and none.mirror_labels == ()
+
+
+def test_pairs_are_checked_before_anything_is_built(data: Manifest) -> None:
+    for name in ("augment.mirror_labels", "augment.reverse_labels"):
+        with pytest.raises(ConfigError, match=r"names 'lihgt', which is no class of the data; did you mean 'light'\?"):
+            plan.plan(data, plan.Base(), {name: ("dark=lihgt",)})
+    numbers = made_trainings.relabelled(data, {"dark": (0.0, 1.0), "light": (1.0, -1.0)}, "regression")
+    with pytest.raises(ConfigError, match="but a regression predicts numbers"):
+        plan.plan(numbers, plan.Base(), {"augment.mirror_labels": ("dark=light",)})
+
+
+def test_classes_are_compared_by_the_clips_that_they_have_once_mirrored(data: Manifest) -> None:
+    table = renamed(data, ("swipe_left", "swipe_right"))
+    items = tuple(
+        item for item in table.items if item.split == "val" or item.label == "swipe_left" or "01" in item.name
+    )
+    assert not chosen(Manifest(data.source, items, table.labels)).optim.class_weights
 
 
 def test_what_is_chosen_looks_at_time_ranges_not_at_their_files(tmp_path: Path) -> None:

@@ -63,16 +63,16 @@ def test_any_frames_and_settings_give_model_input_that_repeats_and_never_flicker
     size: tuple[int, int], config: AugmentConfig, seed: int
 ) -> None:
     still = noise(1, 3, *size).expand(3, -1, -1, -1)
-    clip = augment.training_clip(still, PLAIN, config, generator=seeded(seed))
+    clip, _ = augment.training_clip(still, PLAIN, config, generator=seeded(seed))
     assert clip.shape == (3, 3, 32, 32)
     assert clip.min() > -1e-6 and clip.max() < 1 + 1e-6
     torch.testing.assert_close(clip[1:], clip[:1].expand(2, -1, -1, -1), rtol=0, atol=1e-5)
-    assert torch.equal(clip, augment.training_clip(still, PLAIN, config, generator=seeded(seed)))
+    assert torch.equal(clip, augment.training_clip(still, PLAIN, config, generator=seeded(seed))[0])
 
 
 def test_without_changes_a_clip_is_its_resized_centre_or_less() -> None:
     frames = noise(2, 3, 60, 60)
-    clip = augment.training_clip(frames, CLIP, BARE, generator=seeded())
+    clip, _ = augment.training_clip(frames, CLIP, BARE, generator=seeded())
     torch.testing.assert_close(clip, normalise(resize(frames, (32, 32)), CLIP))
 
 
@@ -121,7 +121,7 @@ def test_a_crop_that_is_not_square_is_cut_in_its_own_aspect_and_as_large_as_it_m
 def test_model_input_has_the_shape_of_the_clip(crop: Literal["jitter", "resized"]) -> None:
     clip, config = replace(CLIP, size=(16, 40)), replace(AugmentConfig(erase=1.0, rand_augment=2), crop=crop)
     for seed in range(20):
-        made = augment.training_clip(noise(2, 3, 50, 70), clip, config, generator=seeded(seed))
+        made, _ = augment.training_clip(noise(2, 3, 50, 70), clip, config, generator=seeded(seed))
         assert made.shape == (2, 3, 16, 40) and torch.isfinite(made).all()
 
 
@@ -150,14 +150,14 @@ def test_a_resized_box_that_fits_nowhere_is_the_centre() -> None:
     assert resized_box((10, 1000), seeded()) == (0, 493, 10, 13)
 
 
-def test_half_of_the_clips_are_mirrored_and_none_without_flip() -> None:
+def test_half_of_the_clips_are_mirrored_and_said_to_be_and_none_without_flip() -> None:
     frames = noise(1, 3, 32, 32)
-    plain = augment.training_clip(frames, CLIP, BARE, generator=seeded())
+    plain, _ = augment.training_clip(frames, CLIP, BARE, generator=seeded())
     generator = seeded()
-    clips = [augment.training_clip(frames, CLIP, replace(BARE, flip=True), generator=generator) for _ in range(200)]
-    mirrored = [torch.equal(clip, plain.flip(-1)) for clip in clips]
-    assert all(same or torch.equal(clip, plain) for same, clip in zip(mirrored, clips, strict=True))
-    assert 70 < sum(mirrored) < 130
+    made = [augment.training_clip(frames, CLIP, replace(BARE, flip=True), generator=generator) for _ in range(200)]
+    assert all(torch.equal(clip, plain.flip(-1) if mirrored else plain) for clip, mirrored in made)
+    assert 70 < sum(mirrored for _, mirrored in made) < 130
+    assert not any(augment.training_clip(frames, CLIP, BARE, generator=generator)[1] for _ in range(20))
 
 
 def test_training_takes_uint8_pixels_only() -> None:
@@ -258,7 +258,8 @@ def test_rand_augment_draws_all_fourteen_operations() -> None:
 
 def test_erasing_blanks_one_box_in_all_frames_with_its_probability() -> None:
     frames, generator = noise(4, 3, 32, 32).clamp(min=120), seeded()
-    clips = [augment.training_clip(frames, CLIP, replace(BARE, erase=0.25), generator=generator) for _ in range(300)]
+    erasing = replace(BARE, erase=0.25)
+    clips = [augment.training_clip(frames, CLIP, erasing, generator=generator)[0] for _ in range(300)]
     erased = [clip == 0 for clip in clips if (clip == 0).any()]
     assert 50 < len(erased) < 100
     for blank in erased:

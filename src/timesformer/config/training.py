@@ -28,7 +28,13 @@ class AugmentConfig:
     inverse_jitter: bool = False
     """Draw the short side uniformly in 1 / side, as the official Something-Something-V2 training does."""
     flip: bool = True
-    """Flip half of the clips horizontally; turn this off where left and right are different labels."""
+    """Flip half of the clips horizontally; turn this off where left and right are labels without a pair."""
+    mirror_labels: tuple[str, ...] = ()
+    """Pairs of classes such as "swipe_left=swipe_right": a flipped clip of one is labelled as the other. Classes
+    without a pair keep their label."""
+    reverse_labels: tuple[str, ...] = ()
+    """Pairs such as "open=close": half of their clips are reversed in time and labelled as the other class. "wave=wave"
+    names a class that looks the same reversed. Clips of other classes are never reversed."""
     colour: float = 0.0
     """Strength of colour jitter (brightness, contrast and saturation), 0 to 1."""
     rand_augment: int = 0
@@ -46,6 +52,16 @@ class AugmentConfig:
         check_fields(self)
         low, high = self.jitter
         require(1 <= low <= high, f"jitter is {self.jitter}; it must be two numbers from 1 on, the lower one first.")
+        for pair in (*self.mirror_labels, *self.reverse_labels):
+            joined = all(part.strip() for part in (pair.partition("=")[0], pair.rpartition("=")[2]))
+            require(
+                "=" in pair and joined,
+                f"{pair!r} is no pair of classes; join two class names by =, such as swipe_left=swipe_right.",
+            )
+        require(
+            self.flip or not self.mirror_labels,
+            f"mirror_labels is {self.mirror_labels} but flip is off; turn flip on, or leave mirror_labels out.",
+        )
         for name, value in (("colour", self.colour), ("erase", self.erase)):
             require(0 <= value <= 1, f"{name} is {value}; it must lie between 0 and 1.")
         at_least(0, self, "rand_augment", "mixup", "cutmix")
@@ -189,6 +205,9 @@ class TrainConfig:
             f"{self.model.frames} frames of {in_pixels(self.model.size)}; set model.frames, model.size and "
             "clip.frames, clip.size alike.",
         )
+        for name in ("mirror_labels", "reverse_labels") if self.task == "regression" else ():
+            pairs = getattr(self.augment, name)
+            require(not pairs, f"{name} is {pairs}, but a regression predicts numbers, not classes; leave it out.")
         require(
             0 <= self.frozen_blocks <= self.model.depth,
             f"frozen_blocks is {self.frozen_blocks}; it must lie between 0 and the depth, {self.model.depth}.",

@@ -129,7 +129,7 @@ def target_stats(manifest: Manifest) -> TargetStats:
     return regression.target_stats(targets(manifest, manifest.of("train")))
 
 
-def class_weights(counts: tuple[int, ...]) -> Tensor:
+def class_weights(counts: Sequence[float]) -> Tensor:
     """Loss weight of each class: the inverse of its share, 1 on average over the clips; 0 for a class without clips."""
     number = torch.tensor(counts, dtype=torch.float32)
     present = (number > 0).sum()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import TrainConfig
+from timesformer.data.batches.opposites import expected_counts
 from timesformer.data.batches.order import fingerprint
 from timesformer.data.items import DataError, Item, some
 from timesformer.data.manifest import Manifest
@@ -117,7 +118,7 @@ def _build(
         shared=shared,
         optimizer=optimizer,
         scaler=arithmetic.scaler(world.device, config.engine.precision),
-        weights=table.class_weights(manifest.class_counts("train")).to(world.device) if weighted else None,
+        weights=table.class_weights(expected_counts(manifest, config.augment)).to(world.device) if weighted else None,
         missing=missing,
         target_stats=target_stats,
         kept=Kept(saved.state.done if saved else None),

@@ -18,8 +18,12 @@ from timesformer.video.operations import colour_jitter, rand_augment
 from timesformer.video.transforms import check_pixels, normalise, resize
 
 
-def training_clip(frames: Tensor, clip: ClipConfig, augment: AugmentConfig, *, generator: torch.Generator) -> Tensor:
+def training_clip(
+    frames: Tensor, clip: ClipConfig, augment: AugmentConfig, *, generator: torch.Generator
+) -> tuple[Tensor, bool]:
     """Augment one clip into model input: uint8 ``(t, c, h, w)`` -> float ``(t, c, *clip.frame_size)``.
+
+    Also returns whether the clip was mirrored, which may change its label.
 
     The crop is taken from the source frames and only that region is resized. Apart from antialiasing at the border,
     this equals resizing the frames and then cropping. Erased boxes are filled with the mean colour.
@@ -30,7 +34,8 @@ def training_clip(frames: Tensor, clip: ClipConfig, augment: AugmentConfig, *, g
     jitter = augment.crop == "jitter"
     box = jitter_box(size, crop, augment, generator) if jitter else resized_box(size, generator, crop[1] / crop[0])
     pixels = resize(cut(frames, box), crop)
-    if augment.flip and uniform(0, 1, generator) < 0.5:
+    mirrored = augment.flip and uniform(0, 1, generator) < 0.5
+    if mirrored:
         pixels = pixels.flip(-1)
     if augment.colour:
         pixels = colour_jitter(pixels, augment.colour, generator=generator)
@@ -41,7 +46,7 @@ def training_clip(frames: Tensor, clip: ClipConfig, augment: AugmentConfig, *, g
         hole = random_box(crop, (0.02, 0.33), (0.3, 3.3), generator)
         if hole is not None:
             cut(model_input, hole).zero_()
-    return model_input
+    return model_input, mirrored
 
 
 def mix(clips: Tensor, targets: Tensor, augment: AugmentConfig, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -10,11 +10,13 @@ from timesformer.config.training import TrainConfig
 from timesformer.data.batches import loaders
 from timesformer.data.batches.batch import Batch, Broken, Sample
 from timesformer.data.batches.cache import Video, short_side
+from timesformer.data.batches.opposites import opposites
 from timesformer.data.batches.order import Place, derived_seed, shards_of_items
 from timesformer.data.batches.targets import target
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
 from timesformer.video import augment, memory, reader, sampling
+from timesformer.video.chance import uniform
 from timesformer.video.views import frame_range
 
 
@@ -22,7 +24,8 @@ class TrainingClips(Dataset[Sample | Broken]):
     """Random clips of training items, each with its target, indexed by :data:`Place`.
 
     ``cache`` holds the decoded items (:func:`~timesformer.data.batches.cache.decode_all`); without it, each clip is
-    read from its file.
+    read from its file. A clip that is mirrored or reversed in time has the label that the settings pair with its own.
+    Raises :class:`ConfigError` for pairs that the data does not have.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class TrainingClips(Dataset[Sample | Broken]):
         self.items = items
         self.shards = shards_of_items(items)
         self.targets = [target(manifest, item) for item in items]
+        self.opposites = opposites(manifest, config.augment)
         self.config = config
         self.cache = cache
         self.given_up: dict[int, str] = {}
@@ -44,16 +48,20 @@ class TrainingClips(Dataset[Sample | Broken]):
     def __getitem__(self, place: Place) -> Sample | Broken:
         epoch, repeat, position = place
         generator = torch.Generator().manual_seed(derived_seed(self.config.engine.seed, epoch, repeat, position))
-        key = self.items[position].key
+        key, label = self.items[position].key, self.targets[position]
         if position in self.given_up:
             return Broken(key, self.given_up[position])
         try:
             with memory.error_for(self.items[position].path):
                 frames, damage = self._frames(position, generator)
-                clip = augment.training_clip(frames, self.config.clip, self.config.augment, generator=generator)
+                if self.opposites.reversible(label) and uniform(0, 1, generator) < 0.5:
+                    frames, label = frames.flip(0), self.opposites.reversed(label)
+                clip, mirrored = augment.training_clip(
+                    frames, self.config.clip, self.config.augment, generator=generator
+                )
         except reader.VideoError as error:
             return Broken(key, error.reason)
-        return Sample(key, clip, self.targets[position], damage)
+        return Sample(key, clip, self.opposites.mirrored(label) if mirrored else label, damage)
 
     def batch(self, samples: Sequence[Sample | Broken]) -> Batch:
         """Collate samples into a batch; broken videos are listed beside."""

@@ -13,13 +13,13 @@ from timesformer.config import configfile
 from timesformer.config.checks import ConfigError, in_pixels
 from timesformer.config.decode import decode_value
 from timesformer.config.training import TrainConfig
+from timesformer.data.batches.opposites import opposites
 from timesformer.data.items import counted, together
 from timesformer.data.manifest import Manifest
 from timesformer.recipes import table as recipes
-from timesformer.training.choose import engine
+from timesformer.training.choose import engine, mirroring
 from timesformer.training.choose import settings as choose
-from timesformer.training.choose.settings import Reason
-from timesformer.training.choose.sides import speaking_of_sides
+from timesformer.training.choose.reason import Reason
 from timesformer.training.choose.survey import survey
 from timesformer.training.engine import arithmetic
 from timesformer.weights import loading
@@ -77,6 +77,7 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
     """
     outputs = len(manifest.labels)
     reasons: tuple[Reason, ...] = ()
+    settings = {**settings, **mirroring.implied(settings)}
     look = cache(lambda: survey(manifest))
     before = start.config
     if before is None:
@@ -86,16 +87,15 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
         source = loading.read_source(init, grid, heads=heads, key=settings.get("key", "")) if init else None
         light = settings.get("lora", 0) > 0 or settings.get("freeze") == "backbone"
         gpu = arithmetic.on_gpu(changed(TrainConfig(), _part(settings, "engine.")).engine)
-        chosen = choose.choose(manifest, gpu=gpu, source=source, light=light, look=look)
+        chosen = choose.choose(manifest, gpu=gpu, source=source, light=light, look=look, named=settings)
         before, reasons = chosen.config, chosen.reasons
     elif before.model.classes != outputs and not start.resumed:
         reasons = (Reason(f"{outputs} outputs, as the data has, in place of {before.model.classes}"),)
         before = replace(before, model=replace(before.model, classes=outputs))
     config = changed(before, settings)
-    sides = speaking_of_sides(manifest.labels) if start.config and config.augment.flip and not start.resumed else []
-    if sides:
-        text = f"half of the clips mirrored although {sides[0]!r} may depend on the side (--augment.no-flip to forbid)"
-        reasons = (*reasons, Reason(text, ("augment.flip",)))
+    opposites(manifest, config.augment)  # raises for pairs that the data does not have
+    if not start.resumed and (start.config or config.augment.mirror_labels):
+        reasons = (*reasons, *mirroring.notes(manifest, config))
     if config.model.classes != outputs:
         raise ConfigError(f"model.classes is {config.model.classes} but the data has {outputs}; leave it out.")
     if not start.resumed:

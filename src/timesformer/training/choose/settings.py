@@ -4,17 +4,21 @@ They start from the recipes small-scratch-cpu, small-scratch-gpu and small-finet
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from timesformer.config.checks import in_pixels
 from timesformer.config.model import ClipConfig
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import OptimConfig, TrainConfig
+from timesformer.data.batches.opposites import expected_counts
 from timesformer.data.items import counted
 from timesformer.data.manifest import Manifest
 from timesformer.recipes.small import SMALL_CPU, SMALL_FINETUNE, SMALL_GPU
-from timesformer.training.choose.sides import speaking_of_sides
+from timesformer.training.choose import mirroring
+from timesformer.training.choose.reason import Reason
 from timesformer.training.choose.survey import Look, Survey, survey
 from timesformer.weights.formats.source import Source
 
@@ -34,15 +38,6 @@ IMAGE_START = (
 
 
 @dataclass(frozen=True)
-class Reason:
-    """Why settings were chosen."""
-
-    text: str
-    settings: tuple[str, ...] = ()
-    """Their dotted names; the reason is not shown if the user names one of them."""
-
-
-@dataclass(frozen=True)
 class Chosen:
     """A complete config, and the reasons for it."""
 
@@ -51,12 +46,18 @@ class Chosen:
 
 
 def choose(
-    manifest: Manifest, *, gpu: bool, source: Source | None = None, light: bool = False, look: Look | None = None
+    manifest: Manifest,
+    *,
+    gpu: bool,
+    source: Source | None = None,
+    light: bool = False,
+    look: Look | None = None,
+    named: Mapping[str, Any] = MappingProxyType({}),
 ) -> Chosen:
     """Settings for learning these videos from scratch, or from the weights in ``source``.
 
     ``light`` is for adapters or the head alone, which learn at a higher rate. ``look`` gives the survey of the videos;
-    without it they are surveyed here.
+    without it they are surveyed here. ``named`` are the settings that the user names, by dotted name.
     """
     seen = look() if look else survey(manifest)
     count, outputs = len(manifest.of("train")), len(manifest.labels)
@@ -83,10 +84,10 @@ def choose(
         clip = _whole_if_short(source.clip, seen, reasons, noun)
         if seen and source.config.weight_init == "scratch":  # such weights learned from pixels scaled to their own data
             clip = _scaled(clip, seen, reasons)
-    augment = replace(start.augment, flip=_may_flip(manifest, reasons))
+    augment = mirroring.chosen(start.augment, manifest, named, reasons)
     if FACTS[manifest.task].numeric:
         optim = replace(optim, label_smoothing=0.0)
-    elif _unequal(manifest.class_counts("train")):
+    elif _unequal(expected_counts(manifest, augment)):
         optim = replace(optim, class_weights=True)
         text = "the largest class has over three times the clips of the smallest: classes are weighted equally"
         reasons.append(Reason(text, ("optim.class_weights",)))
@@ -132,18 +133,7 @@ def _whole_if_short(clip: ClipConfig, seen: Survey | None, reasons: list[Reason]
     return replace(clip, sampling="segments")
 
 
-def _may_flip(manifest: Manifest, reasons: list[Reason]) -> bool:
-    sides = speaking_of_sides(manifest.labels)
-    flips = not sides and not FACTS[manifest.task].numeric
-    if not flips:
-        text = f"no mirroring: {sides[0] if sides else 'a number'!r} may depend on the side (--augment.flip to allow)"
-    else:
-        text = "half of the clips mirrored: no class name speaks of sides (--augment.no-flip to forbid)"
-    reasons.append(Reason(text, ("augment.flip",)))
-    return flips
-
-
-def _unequal(counts: Sequence[int]) -> bool:
+def _unequal(counts: Sequence[float]) -> bool:
     present = [count for count in counts if count]
     return max(present) > 3 * min(present)
 
