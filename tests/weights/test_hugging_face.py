@@ -121,7 +121,8 @@ def _saved(model: TimesformerForVideoClassification, folder: Path) -> Path:
     ("name", "content", "message"),
     [
         ("config.json", {"hidden_act": "relu"}, "hidden_act 'relu'"),
-        ("config.json", {"layer_norm_eps": 1e-5}, "layer_norm_eps 1e-05"),
+        ("config.json", {"layer_norm_eps": "1e-5"}, "layer_norm_eps '1e-5'; it must be a number above 0"),
+        ("config.json", {"layer_norm_eps": -1}, "norm_eps is -1.0; it must be above 0"),
         ("config.json", {"model_type": "vivit"}, "model_type 'vivit'"),
         ("config.json", {"num_attention_heads": "many"}, "num_attention_heads 'many'"),
         ("config.json", {"num_attention_heads": 5}, "not divisible by heads 5"),

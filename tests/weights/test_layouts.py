@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from tests.made_weights import KINETICS_CFG, SMALL, mmaction, official, random_model, same_logits, save_official
 from timesformer.config.model import ClipConfig, ModelConfig, Scheme
+from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.formats import layouts
 from timesformer.weights.formats.writing import write
 from timesformer.weights.loading import load
@@ -187,6 +188,13 @@ def test_written_official_files_come_back_bit_exact_with_everything(scheme: Sche
     content = torch.load(tmp_path / "out.pyth", weights_only=True)
     assert set(content) == {"epoch", "model_state", "optimizer_state", "cfg"}
     assert set(content["model_state"]) == {f"model.{name}" for name in official(model)}
+
+
+@pytest.mark.parametrize("change", [{"norm_eps": 1e-5}, {"activation": "quick_gelu"}])
+def test_official_files_have_one_epsilon_and_one_activation(change: dict[str, Any], tmp_path: Path) -> None:
+    checkpoint = Checkpoint(random_model(replace(SMALL, **change)), ClipConfig())
+    with pytest.raises(WeightsError, match="it has GELU and a LayerNorm epsilon of 1e-06, and this model"):
+        write(checkpoint, tmp_path / "w.pyth", to="official")
 
 
 @pytest.mark.parametrize("layout", ["official", "huggingface", "mmaction2"])

@@ -18,11 +18,13 @@ from timesformer.weights.loading import load
 from timesformer.weights.report import WeightsError
 
 
-@pytest.mark.parametrize("scheme", ["divided", "joint"])
+@pytest.mark.parametrize(
+    "kind", [{}, {"scheme": "joint"}, {"activation": "quick_gelu", "norm_eps": 1e-3}], ids=["divided", "joint", "clip"]
+)
 def test_a_written_folder_gives_the_same_logits_in_transformers_and_comes_back_bit_exact(
-    scheme: Any, tmp_path: Path
+    kind: dict[str, Any], tmp_path: Path
 ) -> None:
-    model = random_model(replace(SMALL, scheme=scheme, heads=4, drop_path=0.2))
+    model = random_model(replace(SMALL, heads=4, drop_path=0.2, **kind))
     clip = ClipConfig(frames=6, size=48, rate=7, fps=24.0, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), channels="bgr")
     written = Checkpoint(
         model, clip, labels=("LABEL_0", "b", "c", "d", "é"), task="regression", target_stats=((9.0, 0.5),) * 5
@@ -75,6 +77,8 @@ def test_the_pipeline_of_transformers_gives_a_written_folders_scores(tmp_path: P
         ({"class_in_time": True}, "without the class token"),
         ({"position": "space"}, "always has position and time embeddings"),
         ({"size": (32, 16)}, "square frames only"),
+        ({"registers": 4}, "neither register tokens nor a LayerNorm before the first block"),
+        ({"norm_pre": True}, "neither register tokens nor a LayerNorm before the first block"),
     ],
 )
 def test_models_that_transformers_can_not_express_are_refused_with_the_reason(

@@ -38,6 +38,8 @@ class Settings:
     """Frame height and width of the position embedding."""
     ours: Description | None = None
     """Our complete description, where this package wrote the source."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the model's config that no tensor's shape tells, such as the activation."""
     notes: tuple[str, ...] = ()
 
 
@@ -107,11 +109,16 @@ def _scheme(attention: object, source: str) -> Scheme:
 def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], source: str) -> Settings:
     """Return the settings in the config.json and preprocessor settings of transformers.
 
-    Raises :class:`WeightsError` for variants that this model can't compute: another activation or LayerNorm epsilon.
+    Raises :class:`WeightsError` for another model, and for an activation that this model doesn't have.
     """
-    for name, wanted in (("model_type", "timesformer"), ("hidden_act", "gelu"), ("layer_norm_eps", 1e-6)):
-        if config.get(name, wanted) != wanted:
-            raise WeightsError(f"{source} has {name} {config[name]!r:.40}; only {wanted!r} is supported.")
+    activation, eps = config.get("hidden_act", "gelu"), config.get("layer_norm_eps", 1e-6)
+    kind = config.get("model_type", "timesformer")
+    if kind != "timesformer":
+        raise WeightsError(f"{source} has model_type {kind!r:.40}; only 'timesformer' is supported.")
+    if activation not in ("gelu", "quick_gelu"):
+        raise WeightsError(f"{source} has hidden_act {activation!r:.40}; only 'gelu' and 'quick_gelu' are supported.")
+    if not checks.fits(eps, float):
+        raise WeightsError(f"{source} has layer_norm_eps {eps!r:.40}; it must be a number above 0.")
     counts = {"num_attention_heads": 12, "num_frames": 8} | dict(config) if config else {}
     for name in ("num_attention_heads", "num_frames"):
         if config and (not isinstance(counts[name], int) or counts[name] < 1):
@@ -131,6 +138,7 @@ def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], s
         ours=described,
         notes=notes + unreadable + _other_sizes(processor, size),
         size=size if config else None,
+        model={"activation": activation, "norm_eps": float(eps)} if config else {},
     )
 
 

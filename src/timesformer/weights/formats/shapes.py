@@ -66,6 +66,7 @@ def model_config(
             heads=heads,
             mlp_ratio=mlp_ratio(hidden, width, base.mlp_ratio),
             classes=classes,
+            **stated.model,
         ), guess
     except ConfigError as error:
         raise WeightsError(f"{source}: {error}") from error

@@ -58,6 +58,10 @@ def obstacle(checkpoint: Checkpoint, layout: Layout) -> str:
         return "its space_only attention gives one row of logits per frame instead of one per clip, which is wrong"
     if config.order != "time_first" or config.class_in_time:
         return "it has the divided steps in one order only, time first, without the class token in temporal attention"
+    if config.registers or config.norm_pre:
+        return "it has neither register tokens nor a LayerNorm before the first block"
+    if layout == "official" and (config.activation, config.norm_eps) != ("gelu", 1e-6):
+        return f"it has GELU and a LayerNorm epsilon of 1e-06, and this model {config.activation}, {config.norm_eps}"
     if config.position != "space_time":
         return f"it always has position and time embeddings, and this model's setting is {config.position!r}"
     for whose, height, width in (("model", *config.frame_size), ("clips", *clip.frame_size)):
@@ -143,8 +147,8 @@ def _hugging_face_config(checkpoint: Checkpoint) -> dict[str, Any]:
         "num_hidden_layers": config.depth,
         "num_attention_heads": config.heads,
         "intermediate_size": int(config.width * config.mlp_ratio),
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-6,
+        "hidden_act": config.activation,
+        "layer_norm_eps": config.norm_eps,
         "qkv_bias": True,
         "problem_type": FACTS[checkpoint.task].problem_type,
         "id2label": {str(number): label for number, label in enumerate(labels)},
