@@ -242,7 +242,25 @@ def test_fine_tuning_starts_from_a_checkpoint_and_can_leave_its_backbone_alone(
         capsys, "train", clips, "--init", trained / "best.safetensors", "--freeze", "backbone",
         "--out", tmp_path / "tuned", "--optim.epochs", "1", "--optim.repeats", "1", "--engine.workers", "0",
     )  # fmt: skip
-    assert "no mirroring" in printed and "epochs of" not in printed  # no reason for what the flags say
+    assert "labelled as the other side's class: clockwise=counter_clockwise, left=right" in printed
+    assert "epochs of" not in printed  # no reason for what the flags say
     before = run_here(capsys, "inspect", trained / "best.safetensors")
     after = run_here(capsys, "inspect", tmp_path / "tuned" / "final.safetensors")
     assert "started from" in after and "started from" not in before
+
+
+def test_pairs_of_classes_are_named_by_flags_and_survive_the_runs_own_settings(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ["--augment.mirror-labels", "left=right", "--reverse-labels", "up=down", "left=right"]
+    printed = run_here(capsys, "train", clips, *named, *TINY, "--optim.epochs", "1", "--out", tmp_path / "run")
+    assert (
+        "although 'clockwise' may depend on the side (--augment.no-flip to forbid; --augment.mirror-labels " in printed
+    )
+    assert "left=right clockwise=counter_clockwise to change labels with it)" in " ".join(printed.split())
+    text = (tmp_path / "run" / "config.toml").read_text("utf-8")
+    assert 'mirror_labels = ["left=right"]' in text and 'reverse_labels = ["up=down", "left=right"]' in text
+    none = train._first(["clips", "--augment.mirror-labels", "--out", "run"])
+    assert none.settings.augment.mirror_labels == ()
+    wrong = run_here(capsys, "train", clips, "--mirror-labels", "left=rigth", "--out", tmp_path / "wrong", code=2)
+    assert "mirror_labels names 'rigth', which is no class of the data; did you mean 'right'?" in wrong

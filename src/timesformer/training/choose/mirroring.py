@@ -59,6 +59,7 @@ def notes(manifest: Manifest, config: TrainConfig) -> list[Reason]:
     if not sides:
         return []
     text = f"half of the clips mirrored although {sides[0]!r} may depend on the side"
-    pairs = [f"{one}={other}" for one, other in mirror_pairs(manifest.labels) if {one, other} & set(sides)]
-    hint = f"; --augment.mirror-labels {' '.join(map(shlex.quote, pairs))} to change labels with it" if pairs else ""
-    return [Reason(f"{text} (--augment.no-flip to forbid{hint})", () if pairs else ("augment.flip",))]
+    lost = [f"{one}={other}" for one, other in mirror_pairs(manifest.labels) if {one, other} <= set(sides)]
+    pairs = " ".join(map(shlex.quote, (*config.augment.mirror_labels, *lost)))
+    hint = f"; --augment.mirror-labels {pairs} to change labels with it" if lost else ""
+    return [Reason(f"{text} (--augment.no-flip to forbid{hint})", () if lost else ("augment.flip",))]
