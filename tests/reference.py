@@ -4,6 +4,7 @@ Written to be believed at a glance rather than to be fast: full attention over e
 to whom, from explicit loops over places (t, y, x), one clip at a time. It shares no code with the package.
 """
 
+import math
 from dataclasses import replace
 
 import torch
@@ -30,11 +31,16 @@ VARIANTS: dict[str, ModelConfig] = {
     "no_position": ModelConfig(position="none", **TINY),
     "space_position": ModelConfig(position="space", **TINY),
 }
-OTHER_IMAGE_MODELS = {"registers": 3, "norm_pre": True, "activation": "quick_gelu", "norm_eps": 1e-2}
-IMAGE_VARIANTS = {
-    f"{name}_from_another_image_model": replace(config, **OTHER_IMAGE_MODELS) for name, config in VARIANTS.items()
+OTHER_IMAGE_MODELS = {
+    "like_clip": {"registers": 3, "norm_pre": True, "activation": "quick_gelu", "norm_eps": 1e-2},
+    "like_dinov3": {"registers": 2, "rotary": True},
 }
-"""Every variant with what image models other than the paper's have."""
+"""What image models other than the paper's have, all of it in two lots."""
+IMAGE_VARIANTS = {
+    f"{name}_{kind}": replace(VARIANTS[name], **needs)
+    for name in (*STEPS, "class_in_time")
+    for kind, needs in OTHER_IMAGE_MODELS.items()
+}
 EVERY = VARIANTS | IMAGE_VARIANTS
 
 
@@ -114,14 +120,38 @@ def activation(hidden: Tensor, name: str) -> Tensor:
     return nn.functional.gelu(hidden) if name == "gelu" else hidden * (1.702 * hidden).sigmoid()
 
 
-def attention(tokens: Tensor, allowed: Tensor, config: ModelConfig, state: dict[str, Tensor], name: str) -> Tensor:
+def rotated(tokens: Tensor, grid: Place) -> Tensor:
+    """A head's queries or keys (n, size) with those of patches, which are last, rotated by row and column.
+
+    Dimensions i and i + size / 2 are a complex number. Half of these turn with the row and half with the column: the
+    first of each half twice around from one end of the frame to the other, the others less.
+    """
+    half = tokens.shape[1] // 2
+    turned = tokens.clone()
+    prefix = len(tokens) - len(places(grid))
+    for number, (_, y, x) in enumerate(places(grid)):
+        for i in range(half):
+            at = (y + 0.5) / grid[1] if i < half // 2 else (x + 0.5) / grid[2]
+            angle = math.pi * (2 * at - 1) * 2 / 100 ** (i % (half // 2) / (half // 2))
+            value = tokens[prefix + number]
+            turned[prefix + number, i] = value[i] * math.cos(angle) - value[i + half] * math.sin(angle)
+            turned[prefix + number, i + half] = value[i] * math.sin(angle) + value[i + half] * math.cos(angle)
+    return turned
+
+
+def attention(
+    tokens: Tensor, allowed: Tensor, grid: Place, *, config: ModelConfig, state: dict[str, Tensor], name: str
+) -> Tensor:
     """Residual of one step for tokens (n, d), each attending to those that its row of the mask allows."""
     query, key, value = linear(norm(tokens, state, f"{name}.norm", config.norm_eps), state, f"{name}.qkv").chunk(3, -1)
     size = config.width // config.heads
     attended = []
     for head in range(config.heads):
         part = slice(head * size, (head + 1) * size)
-        scores = query[:, part] @ key[:, part].T / size**0.5
+        q, k = query[:, part], key[:, part]
+        if config.rotary and not name.endswith("time"):
+            q, k = rotated(q, grid), rotated(k, grid)
+        scores = q @ k.T / size**0.5
         attended.append(scores.masked_fill(~allowed, float("-inf")).softmax(dim=-1) @ value[:, part])
     residual = linear(torch.cat(attended, dim=-1), state, f"{name}.proj")
     return linear(residual, state, f"{name}.extra") if f"{name}.extra.weight" in state else residual
@@ -134,14 +164,15 @@ def step_residual(
     each = 1 + config.registers
     if step == "time" and not config.class_in_time:
         allowed = mask(step, grid, prefix=0, each=0, one_way=False)
-        return torch.zeros_like(first), attention(patches, allowed, config, state, name)
+        return torch.zeros_like(first), attention(patches, allowed, grid, config=config, state=state, name=name)
     if step == "time":
         allowed = mask(step, grid, prefix=each, each=each, one_way=True)
-        return torch.zeros_like(first), attention(torch.cat([first, patches]), allowed, config, state, name)[each:]
+        tokens = torch.cat([first, patches])
+        return torch.zeros_like(first), attention(tokens, allowed, grid, config=config, state=state, name=name)[each:]
     count = len(groups(step, grid))
     copies = first if config.scheme == "space" else first.repeat(count, 1)
     allowed = mask(step, grid, prefix=count * each, each=each, one_way=False)
-    residual = attention(torch.cat([copies, patches]), allowed, config, state, name)
+    residual = attention(torch.cat([copies, patches]), allowed, grid, config=config, state=state, name=name)
     of_prefix, of_patches = residual[: count * each], residual[count * each :]
     return of_prefix if config.scheme == "space" else of_prefix.reshape(count, each, -1).mean(0), of_patches
 

@@ -26,7 +26,7 @@ def test_an_exported_program_equals_the_model_for_any_batch(name: str, size: tup
             torch.testing.assert_close(program(clips), model(clips), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["divided", "space", "joint", "axial", "space_from_another_image_model"])
+@pytest.mark.parametrize("name", ["divided", "space", "joint", "axial", "space_like_clip", "divided_like_dinov3"])
 def test_frames_and_size_may_be_dynamic_too(name: str) -> None:
     model = TimeSformer(replace(reference.EVERY[name], depth=1)).eval()
     reference.randomise(model)

@@ -172,7 +172,7 @@ def test_registers_start_as_in_dinov2_and_the_norm_before_the_blocks_starts_as_a
 
 
 def test_what_image_models_need_adds_nothing_to_a_model_without_it() -> None:
-    plain, other = (TimeSformer(reference.EVERY[name]) for name in ("divided", "divided_from_another_image_model"))
+    plain, other = (TimeSformer(reference.EVERY[name]) for name in ("divided", "divided_like_clip"))
     added = other.state_dict().keys() - plain.state_dict().keys()
     assert added == {"embedding.registers", "norm_pre.weight", "norm_pre.bias"}
     assert plain.state_dict().keys() <= other.state_dict().keys()
@@ -196,7 +196,7 @@ def test_from_scratch_the_time_embedding_and_second_projections_do_not_start_at_
         assert model.embedding.time is not None and model.embedding.time.std() > 0.1
 
 
-@pytest.mark.parametrize("needs", [{}, reference.OTHER_IMAGE_MODELS], ids=["", "other_image_models"])
+@pytest.mark.parametrize("needs", [{}, *reference.OTHER_IMAGE_MODELS.values()], ids=["", *reference.OTHER_IMAGE_MODELS])
 @pytest.mark.parametrize("order", ["time_first", "space_first", "parallel"])
 def test_started_from_an_image_model_the_divided_scheme_equals_the_space_scheme_for_a_static_clip(
     order: Any, needs: dict[str, Any]

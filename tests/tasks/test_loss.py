@@ -94,6 +94,17 @@ def test_layer_decay_slows_each_block_by_a_factor_from_the_head_down() -> None:
     assert set(named(model, optimiser.build(model, OptimConfig(), depth=3), "scale").values()) == {1.0}
 
 
+def test_registers_and_the_norm_before_the_blocks_are_treated_as_embeddings_are() -> None:
+    model = TimeSformer(replace(TINY, registers=2, norm_pre=True))
+    optimizer = optimiser.build(model, OptimConfig(weight_decay=0.3, layer_decay=0.5), depth=3)
+    decays, scales = (named(model, optimizer, setting) for setting in ("weight_decay", "scale"))
+    for name in ("embedding.registers", "norm_pre.weight", "norm_pre.bias"):
+        assert (decays[name], scales[name]) == (0, 0.5**4)
+    optimiser.freeze(model, "none", blocks=1)
+    free = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert not any(name.startswith(("embedding.", "norm_pre.", "blocks.0.")) for name in free)
+
+
 def test_sgd_is_nesterov_and_adamw_takes_momentum_as_its_first_beta() -> None:
     model = TimeSformer(TINY)
     sgd = optimiser.build(model, OptimConfig(optimizer="sgd", momentum=0.7), depth=3)

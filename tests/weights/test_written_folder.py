@@ -77,8 +77,8 @@ def test_the_pipeline_of_transformers_gives_a_written_folders_scores(tmp_path: P
         ({"class_in_time": True}, "without the class token"),
         ({"position": "space"}, "always has position and time embeddings"),
         ({"size": (32, 16)}, "square frames only"),
-        ({"registers": 4}, "neither register tokens nor a LayerNorm before the first block"),
-        ({"norm_pre": True}, "neither register tokens nor a LayerNorm before the first block"),
+        ({"registers": 4}, "no register tokens and no LayerNorm before the first block"),
+        ({"norm_pre": True}, "no register tokens and no LayerNorm before the first block"),
     ],
 )
 def test_models_that_transformers_can_not_express_are_refused_with_the_reason(

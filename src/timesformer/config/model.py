@@ -46,6 +46,9 @@ class ModelConfig:
     """Initialisation: "image" (std 0.02, temporal parts zero) before loading image weights, else "scratch" (Xavier)."""
     resize: Literal["nearest", "smooth"] = "nearest"
     """Interpolation of embeddings for another grid or frame count: nearest, as in the released code, or smooth."""
+    rotary: bool = False
+    """Rotate queries and keys by the patches' rows and columns, as DINOv3 does, instead of adding a position embedding;
+    the time embedding stays."""
     registers: int = 0
     """Register tokens beside the class token, as in DINOv2 with registers; they attend wherever the class token does,
     and have no position."""
@@ -69,6 +72,11 @@ class ModelConfig:
         require(
             self.width % self.heads == 0,
             f"width {self.width} is not divisible by heads {self.heads}; choose heads that divide the width.",
+        )
+        require(
+            not self.rotary or self.width // self.heads % 4 == 0,
+            f"width {self.width} in {self.heads} heads is {self.width // self.heads} dimensions each; rotary needs a "
+            "multiple of 4: choose another number of heads.",
         )
         for side in self.frame_size:
             require(
@@ -96,6 +104,11 @@ class ModelConfig:
         """Patch rows and columns."""
         height, width = self.frame_size
         return height // self.patch, width // self.patch
+
+    @property
+    def has_position_embedding(self) -> bool:
+        """Whether the class token and patches carry a position embedding."""
+        return self.position != "none" and not self.rotary
 
     @property
     def has_time_embedding(self) -> bool:

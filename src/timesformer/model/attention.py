@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from timesformer.model import schemes
+from timesformer.model.rotary import rotate
 from timesformer.model.schemes import Grid, Step
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -65,13 +66,17 @@ class GroupAttention(nn.Module):
     copied to every group that the token is in. Biases are those of the published weights.
 
     ``zero_projection`` says whether the step has the second projection, saved as ``extra``, that starts at zero.
-    ``eps`` is the epsilon of the LayerNorm.
+    ``eps`` is the epsilon of the LayerNorm. ``rotary`` rotates queries and keys by row and column, in steps whose
+    groups hold patches of more than one place.
     """
 
-    def __init__(self, step: Step, *, width: int, heads: int, zero_projection: bool, eps: float = 1e-6) -> None:
+    def __init__(
+        self, step: Step, *, width: int, heads: int, zero_projection: bool, eps: float = 1e-6, rotary: bool = False
+    ) -> None:
         super().__init__()
         self.step = step
         self.heads = heads
+        self.rotary = rotary and (step.rows, step.columns) != ("same", "same")
         self.norm = nn.LayerNorm(width, eps=eps)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
@@ -107,7 +112,10 @@ class GroupAttention(nn.Module):
         prefix = tokens.shape[1] - grid.tokens
         if self.step.prefix == "excluded":
             tokens = tokens[:, prefix:]
-        grouped = self._group(self.qkv(self.norm(tokens)), grid, prefix)  # (b, groups, n, 3d)
+        mixed = self.qkv(self.norm(tokens))
+        if self.rotary:
+            mixed = rotate(mixed, grid, heads=self.heads)
+        grouped = self._group(mixed, grid, prefix)  # (b, groups, n, 3d)
         query, key, value = grouped.unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
         return (query[..., prefix:, :] if self.step.prefix == "keys_only" else query), key, value
 

@@ -66,7 +66,7 @@ def parameters(config: ModelConfig) -> int:
     rows, columns = config.grid
     norm = 2 * width
     embedding = (3 * config.patch**2 + 2) * width  # patch weights and bias, and the class token
-    embedding += (1 + rows * columns) * width if config.position != "none" else 0
+    embedding += (1 + rows * columns) * width if config.has_position_embedding else 0
     embedding += config.frames * width if config.has_time_embedding else 0
     block = norm + 2 * width * hidden + hidden + width
     for step in schemes.steps(config):

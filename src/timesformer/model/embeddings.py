@@ -55,7 +55,7 @@ class Embedding(nn.Module):
         self.time: nn.Parameter | None = None
         if config.registers:
             self.registers = nn.Parameter(torch.zeros(1, config.registers, config.width))
-        if config.position != "none":
+        if config.has_position_embedding:
             self.position = nn.Parameter(torch.zeros(1, 1 + rows * columns, config.width))
         if config.has_time_embedding:
             self.time = nn.Parameter(torch.zeros(1, config.frames, config.width))

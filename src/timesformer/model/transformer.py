@@ -44,6 +44,7 @@ class Block(nn.Module):
                     heads=config.heads,
                     zero_projection=schemes.has_zero_projection(step, config),
                     eps=config.norm_eps,
+                    rotary=config.rotary,
                 )
                 for step in schemes.steps(config)
             }

@@ -83,7 +83,7 @@ def _distance(name: str, depth: int) -> int:
     block = re.search(r"blocks\.(\d+)\.", name)
     if block:
         return depth - int(block[1])
-    return depth + 1 if "embedding." in name else 0
+    return depth + 1 if any(part in name for part in BELOW) else 0
 
 
 def rate(step: int, *, steps: int, per_epoch: int, optim: OptimConfig) -> float:

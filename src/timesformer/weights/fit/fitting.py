@@ -16,7 +16,7 @@ from timesformer.weights.fit.outputs import Outputs, Rows
 from timesformer.weights.formats.source import Source
 from timesformer.weights.report import LoadReport, WeightsError
 
-FIXED = ("patch", "width", "depth", "heads", "mlp_ratio", "registers", "norm_pre", "activation", "norm_eps")
+FIXED = ("patch", "width", "depth", "heads", "mlp_ratio", "rotary", "registers", "norm_pre", "activation", "norm_eps")
 """Settings that must be equal."""
 
 

@@ -58,8 +58,8 @@ def obstacle(checkpoint: Checkpoint, layout: Layout) -> str:
         return "its space_only attention gives one row of logits per frame instead of one per clip, which is wrong"
     if config.order != "time_first" or config.class_in_time:
         return "it has the divided steps in one order only, time first, without the class token in temporal attention"
-    if config.registers or config.norm_pre:
-        return "it has neither register tokens nor a LayerNorm before the first block"
+    if config.rotary or config.registers or config.norm_pre:
+        return "it has no rotary positions, no register tokens and no LayerNorm before the first block"
     if layout == "official" and (config.activation, config.norm_eps) != ("gelu", 1e-6):
         return f"it has GELU and a LayerNorm epsilon of 1e-06, and this model {config.activation}, {config.norm_eps}"
     if config.position != "space_time":
