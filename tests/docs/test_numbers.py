@@ -33,7 +33,7 @@ def test_the_multiply_adds_are_those_of_the_models_and_of_the_paper() -> None:
 def test_the_results_of_the_readme_are_those_of_the_pages() -> None:
     root = Path(__file__).parents[2]
     readme = (root / "README.md").read_text("utf-8")
-    small, speed = ((root / "docs" / name).read_text("utf-8") for name in ("small_data.md", "speed.md"))
+    small, speed = ((root / "docs" / name).read_text("utf-8") for name in ("few_clips.md", "speed.md"))
     rows = re.findall(r"^\| .*%.*%.*\|$", readme, re.M)
     assert len(rows) == 3 and all(row in small for row in rows)
     peaks = re.search(r"peaks at ([\d.]+) GB, where transformers takes ([\d.]+) GB", readme)
