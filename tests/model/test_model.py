@@ -2,21 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import TimesformerConfig, TimesformerForVideoClassification
-from transformers.activations import ACT2FN
 
 from tests import reference
 from timesformer.config.checks import ConfigError
 from timesformer.config.model import ModelConfig
 from timesformer.model.embeddings import resize_position, resize_time
-from timesformer.model.transformer import QuickGELU, TimeSformer
+from timesformer.model.transformer import TimeSformer
 
 THEIRS = {"space": "space_only", "joint": "joint_space_time", "divided": "divided_space_time"}
 every_variant = pytest.mark.parametrize("name", reference.EVERY)
@@ -161,55 +159,12 @@ def test_a_model_starts_as_the_paper_says() -> None:
     assert seen == {"zero", "patch", "norm", "linear", "class_token", "position"}
 
 
-@pytest.mark.parametrize("weight_init", ["image", "scratch"])
-def test_registers_start_as_in_dinov2_and_the_norm_before_the_blocks_starts_as_a_plain_one(weight_init: Any) -> None:
-    config = ModelConfig(depth=1, width=384, heads=6, registers=4, norm_pre=True, weight_init=weight_init)
-    model = TimeSformer(config)
-    assert model.embedding.registers is not None and model.norm_pre is not None
-    assert model.embedding.registers.shape == (1, 4, 384)
-    assert model.embedding.registers.detach().std() == pytest.approx(1e-6, rel=0.15)
-    assert (model.norm_pre.weight == 1).all() and not model.norm_pre.bias.any()
-
-
-def test_what_image_models_need_adds_nothing_to_a_model_without_it() -> None:
-    plain, other = (TimeSformer(reference.EVERY[name]) for name in ("divided", "divided_like_clip"))
-    added = other.state_dict().keys() - plain.state_dict().keys()
-    assert added == {"embedding.registers", "norm_pre.weight", "norm_pre.bias"}
-    assert plain.state_dict().keys() <= other.state_dict().keys()
-    norms = [module for module in other.modules() if isinstance(module, nn.LayerNorm)]
-    assert len(norms) == 2 + 2 * 3 and {module.eps for module in norms} == {other.config.norm_eps}
-
-
-def test_quick_gelu_is_that_of_transformers_and_its_gradient_too() -> None:
-    hidden = torch.linspace(-9, 9, 999, dtype=torch.float64, requires_grad=True)
-    ours, theirs = QuickGELU()(hidden), ACT2FN["quick_gelu"](hidden)
-    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-    gradients = [torch.autograd.grad(each.sum(), hidden)[0] for each in (ours, theirs)]
-    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
-
-
 def test_from_scratch_the_time_embedding_and_second_projections_do_not_start_at_zero() -> None:
     for scheme, count in (("divided", 1), ("local_global", 1), ("axial", 2)):
         model = TimeSformer(ModelConfig(scheme=scheme, weight_init="scratch", depth=1, width=384, heads=6))
         weights = [value for name, value in model.named_parameters() if name.endswith("extra.weight")]
         assert len(weights) == count and all(0.01 < value.std() < 0.1 for value in weights)
         assert model.embedding.time is not None and model.embedding.time.std() > 0.1
-
-
-@pytest.mark.parametrize("needs", [{}, *reference.OTHER_IMAGE_MODELS.values()], ids=["", *reference.OTHER_IMAGE_MODELS])
-@pytest.mark.parametrize("order", ["time_first", "space_first", "parallel"])
-def test_started_from_an_image_model_the_divided_scheme_equals_the_space_scheme_for_a_static_clip(
-    order: Any, needs: dict[str, Any]
-) -> None:
-    space = build(replace(reference.VARIANTS["space"], **needs))
-    divided = TimeSformer(replace(reference.VARIANTS["divided"], order=order, **needs)).double().eval()
-    state = space.state_dict()
-    copied = {name.replace(".space.", ".time."): value for name, value in state.items() if ".space." in name}
-    assert not divided.load_state_dict({**state, **copied}, strict=False).unexpected_keys
-    static = torch.randn(2, 1, 3, 16, 24, dtype=torch.float64).expand(-1, 4, -1, -1, -1)
-    torch.testing.assert_close(divided(static), space(static), rtol=0, atol=1e-12)
-    moving = static + torch.randn(4, 1, 1, 1, dtype=torch.float64)
-    assert (divided(moving) - space(moving)).abs().max() > 1e-6  # the class token meets the other frames in each block
 
 
 def test_a_fresh_model_sees_the_order_of_frames_only_when_started_from_scratch() -> None:
@@ -275,7 +230,7 @@ def fresh_compiler() -> Iterator[None]:
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize("name", [*reference.STEPS, "space_first", "parallel", "class_in_time"])
+@pytest.mark.parametrize("name", [*reference.STEPS, "space_first", "parallel", "class_in_time", "divided_like_dinov3"])
 @pytest.mark.usefixtures("fresh_compiler")
 @torch.no_grad()
 def test_a_model_compiles_whole_and_equals_itself(name: str) -> None:

@@ -40,8 +40,7 @@ class ModelConfig:
     order: Literal["time_first", "space_first", "parallel"] = "time_first"
     """Order of the attention steps in the divided scheme (paper, section 4.7); other schemes have one order."""
     class_in_time: bool = False
-    """Let patches attend to the class token, and to registers, in temporal attention too (equation 11); published
-    weights don't."""
+    """Let patches attend to the class token in temporal attention too (equation 11); published weights don't."""
     weight_init: Literal["image", "scratch"] = "image"
     """Initialisation: "image" (std 0.02, temporal parts zero) before loading image weights, else "scratch" (Xavier)."""
     resize: Literal["nearest", "smooth"] = "nearest"
