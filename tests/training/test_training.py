@@ -224,6 +224,11 @@ def test_class_weights_weigh_the_loss_and_choose_by_mean_recall(data: Manifest, 
     _, plain = trained(unequal, made_trainings.config(optim=optim), tmp_path / "plain")
     _, weighed = trained(unequal, made_trainings.config(optim=optim | {"class_weights": True}), tmp_path / "weighed")
     assert weighed.losses[0] != pytest.approx(plain.losses[0], rel=1e-3)
+    paired = {"flip": True, "mirror_labels": ("dark=light",)}  # half of the clips of each class are then the other's
+    _, plain = trained(unequal, made_trainings.config(optim=optim, augment=paired), tmp_path / "paired")
+    weights = made_trainings.config(optim=optim | {"class_weights": True}, augment=paired)
+    _, weighed = trained(unequal, weights, tmp_path / "paired_and_weighed")
+    assert weighed.losses[0] == pytest.approx(plain.losses[0])
     pairs = ((0.5, 0.6), (0.9, 0.5))
     rows = [made_trainings.row(best=True, val_top1=top1, val_mean_class=mean) for top1, mean in pairs]
     assert better(made_trainings.config(), rows)
