@@ -65,12 +65,12 @@ def mirror_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     spelled: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name in names:
         spelled[_key(name)].append(name)
+    keys = list(spelled)
     found: dict[frozenset[str], tuple[str, str]] = {}
-    for name in names:
-        key = _key(name)
-        others = spelled.get(_mirrored(key, list(spelled)), [])
-        if len(others) == 1 == len(spelled[key]) and others[0] != name:
-            found.setdefault(frozenset((name, others[0])), (name, others[0]))
+    for key, same in spelled.items():  # in the order of the names
+        others = spelled.get(_mirrored(key, keys), [])
+        if len(others) == 1 == len(same) and others != same:
+            found.setdefault(frozenset((*same, *others)), (same[0], others[0]))
     return list(found.values())
 
 
