@@ -29,8 +29,9 @@ class Fit(Opened):
     """Number of outputs; for another number than the weights have, the head gets new weights."""
     scheme: Annotated[Scheme | None, UNSET] = None
     """Attention scheme that the weights of an image model are extended to."""
-    resize: Literal["nearest", "smooth", "flat"] = "nearest"
-    """Resize embeddings by the nearest value, smoothly (bicubic, linear), or "flat" as the official loader does."""
+    resize: Annotated[Literal["nearest", "smooth", "flat"] | None, UNSET] = None
+    """Resize embeddings by the nearest value, smoothly (bicubic, linear), or "flat" as the official loader does. By
+    default image models are resized as their own code does, and others by the nearest value."""
 
     def fitted(self, weights: str) -> "Checkpoint":
         """Load the weights, fit them, and print what became of every tensor."""

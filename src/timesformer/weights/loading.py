@@ -34,20 +34,21 @@ def load(
     path_or_name: str | Path,
     *,
     key: str = "",
-    resize: Resize = "nearest",
+    resize: Resize | None = None,
     labels: str | Path | None = None,
     **wanted: Unpack[Wanted],
 ) -> Checkpoint:
     """Load a model with its clip settings and labels, from any supported format; its ``report`` lists every change.
 
     A path may lead to a file of ours, a run's folder (its best checkpoint), an official .pyth, an MMAction2 .pth, a
-    folder of transformers or timm, or an image transformer (timm, DeiT, or .npz of the JAX release); the format is
-    recognised by the content, not the suffix. A name is one of :data:`timesformer.weights.zoo.PUBLISHED`, one of
+    folder of transformers or timm, or an image transformer (timm, transformers, OpenCLIP, DINO, DINOv2, MAE, DeiT, or
+    .npz of the JAX release); the format is recognised by the content, not the suffix. A name is one of :data:`timesformer.weights.zoo.PUBLISHED`, one of
     :data:`timesformer.weights.image_models.IMAGE_MODELS`, or a hub repository such as
     "facebook/timesformer-base-finetuned-k400".
 
     ``frames`` and ``size`` (pixels, or height and width) change the clip: the embeddings are interpolated by the rule
-    ``resize``, and the clip settings follow. ``classes`` adds a new head if the number differs. ``scheme`` changes the
+    ``resize``, and the clip settings follow. By default, image models are interpolated as their own code does, at the
+    size of their own preprocessing, and all others by "nearest". ``classes`` adds a new head if the number differs. ``scheme`` changes the
     scheme of an image model, or of a scheme with one step; image models become "divided" by default. Every step gets a
     copy of the image model's attention and LayerNorm, and all but the last start with a zero-initialised projection, so
     that they have no effect at first: time before space (divided), local before global (local_global), time and width
@@ -72,21 +73,21 @@ def load(
         model = replace(
             config,
             frames=config.frames if frames is None else frames,
-            size=config.size if size is None else size,
+            size=size if size is not None else source.clip.size if source.image else config.size,
             classes=config.classes if classes is None else classes,
             scheme=scheme if scheme is not None else "divided" if source.image else config.scheme,
         )
     except ConfigError as error:
         raise WeightsError(f"{source.name}: {error}") from error
     try:
-        loaded = fit(source, model, resize=resize)
+        loaded = fit(source, model, resize=resize or (config.resize if source.image else "nearest"))
     except (RuntimeError, MemoryError) as error:
         size_text = f"{model.frames} frames of {in_pixels(model.size)} and {model.classes} outputs"
         raise WeightsError(f"{source.name} can't be changed to {size_text}: too large for the memory.") from error
     return loaded if labels is None else replace(loaded, labels=_labels(labels, source, model.classes))
 
 
-def _check_wanted(wanted: Mapping[str, object], resize: str) -> None:
+def _check_wanted(wanted: Mapping[str, object], resize: str | None) -> None:
     """Raise for unknown settings and values of a wrong type."""
     known = get_type_hints(Wanted)
     for name in wanted:
@@ -102,7 +103,7 @@ def _check_wanted(wanted: Mapping[str, object], resize: str) -> None:
             also = " or a tuple of height and width" if name == "size" else ""
             raise WeightsError(f"{name} is {value!r:.40}; it must be a whole number{also}.")
     try:
-        choice("resize", resize, POSITION_RULES)
+        choice("resize", resize or "nearest", POSITION_RULES)
     except ConfigError as error:
         raise WeightsError(str(error)) from error
 

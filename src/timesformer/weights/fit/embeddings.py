@@ -37,8 +37,13 @@ class Fitted:
     unused: tuple[str, ...] = ()
 
 
-def fit_positions(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize) -> Fitted:
-    """Interpolate the position embedding for the wanted grid, or remove it."""
+def fit_positions(
+    fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Resize, *, antialias: bool = False
+) -> Fitted:
+    """Interpolate the position embedding for the wanted grid, or remove it.
+
+    ``antialias`` is for "smooth" alone: the source's own code interpolates with antialiasing.
+    """
     name = "embedding.position"
     before = fitted.tensors.get(name)
     if before is None:
@@ -52,9 +57,14 @@ def fit_positions(fitted: Fitted, old: ModelConfig, new: ModelConfig, resize: Re
     if resize == "flat":
         flat = F.interpolate(value[:, 1:].transpose(1, 2), new.grid[0] * new.grid[1]).transpose(1, 2)
         after = torch.cat([value[:, :1], flat], dim=1)
+    elif resize == "smooth" and antialias:
+        plane = value[:, 1:].transpose(1, 2).unflatten(2, old.grid)
+        resized = F.interpolate(plane, new.grid, mode="bicubic", align_corners=False, antialias=True)
+        after = torch.cat([value[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
     else:
         after = resize_position(value, old.grid, new.grid, smooth=resize == "smooth")
-    change = Resized(name, tuple(before.shape), tuple(after.shape), POSITION_RULES[resize])
+    rule = POSITION_RULES[resize] + (" with antialiasing" if resize == "smooth" and antialias else "")
+    change = Resized(name, tuple(before.shape), tuple(after.shape), rule)
     return replace(fitted, tensors={**fitted.tensors, name: after}, resized=(*fitted.resized, change))
 
 

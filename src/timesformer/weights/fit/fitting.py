@@ -34,7 +34,7 @@ def fit(
     """
     _refuse(source, config)
     fitted = _copy_to_steps(Fitted(dict(source.tensors)), source.config, config)
-    fitted = fit_positions(fitted, source.config, config, resize)
+    fitted = fit_positions(fitted, source.config, config, resize, antialias=source.antialias)
     fitted = fit_time(fitted, source.config, config, resize)
     fitted = _random(fitted, source.config, config)
     fitted, head, found = _head(fitted, source, config, wanted)

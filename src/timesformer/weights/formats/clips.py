@@ -24,7 +24,8 @@ def clip_settings(settings: Settings, model: ModelConfig, source: str) -> tuple[
         return metadata.decode(ClipConfig, asdict(settings.ours.clip) | stated, source), ()
     size = model.size
     notes: list[str] = []
-    if isinstance(stated.get("size"), int) and stated["size"] % model.patch:
+    crop = stated.get("size")
+    if any(isinstance(side, int) and side % model.patch for side in (crop if isinstance(crop, list) else [crop])):
         notes.append(
             f"crops of {stated.pop('size')} px stated, which is not divisible by patches of {model.patch}: "
             f"{in_pixels(size).removesuffix(' px')} taken"

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from timesformer.weights.formats.images import names as image_names
+from timesformer.weights.formats.images import refused
+from timesformer.weights.formats.images.names import ImageLayout
 from timesformer.weights.formats.layouts import Layout
 from timesformer.weights.report import WeightsError
 
@@ -17,7 +20,7 @@ PATTERNS: dict[Layout, tuple[str, str]] = {
         r"encoder\.layer\.\d{1,18}\.(?:attention\.attention\.qkv|temporal_)",
     ),
     "mmaction2": ("backbone.", r"transformer_layers\.layers\.\d{1,18}\."),
-    "official": ("", r"blocks\.\d{1,18}\.(?:norm[12]|attn|mlp|temporal_norm1|temporal_attn|temporal_fc)\."),
+    "official": ("", r"blocks\.(?:\d{1,18}\.){1,2}(?:norm[12]|attn|mlp|temporal_norm1|temporal_attn|temporal_fc)\."),
 }
 """Prefix of a layout's names, and the pattern of its block names."""
 TRUNK = re.compile(r"(?:^|(?<=\.))(?:cls_token|pos_embed|patch_embed|embeddings)(?:\.|$)")
@@ -43,7 +46,7 @@ class Held:
     """The keys of the nested dicts that contain it."""
     prefix: str
     """Prefix of its tensors' names."""
-    layout: Layout
+    layout: Layout | ImageLayout
     notes: tuple[str, ...] = ()
     """Notes on the choice, where the file holds several models."""
 
@@ -64,8 +67,8 @@ class Held:
 def choose(content: dict[Any, Any], source: str, key: str = "") -> Held:
     """Choose a model of a file: the one that ``key`` names, or the one with the lowest rank.
 
-    Raises :class:`WeightsError` where no tensors have names of a known layout, where they are an adapter's, where no
-    model is named ``key``, and where the choice is ambiguous.
+    Raises :class:`WeightsError` where no tensors have names of a known layout, where they are an adapter's or of an
+    architecture that can't be expressed, where no model is named ``key``, and where the choice is ambiguous.
     """
     found = [held for keys, names in _state_dicts(content) for held in _models(keys, names)][:MOST]
     if not found:
@@ -115,7 +118,8 @@ def plain(tensors: Mapping[str, Tensor], held: Held, source: str) -> tuple[dict[
 
     Raises :class:`WeightsError` where the model contains an unmerged adapter, or two tensors have the same plain name.
     """
-    trunk, pattern = PATTERNS[held.layout]
+    # Names of image models are translated later, without a prefix
+    trunk, pattern = ("", "") if held.layout in image_names.PATTERNS else PATTERNS[held.layout]
     start = re.compile(re.escape(trunk) + pattern)
     short = {name: INSERTED.sub("", name) for name in tensors}
     mine = {name: text.removeprefix(held.prefix) for name, text in short.items() if text.startswith(held.prefix)}
@@ -170,6 +174,13 @@ def _models(keys: tuple[str, ...], names: Collection[str]) -> Iterator[Held]:
         for head in heads:
             if head in trunks:
                 yield Held(keys, head.removesuffix(trunk), layout)
+    for image, (token, pattern) in image_names.PATTERNS.items():
+        first = re.compile(rf"(?:^|(?<=\.)){token}")
+        tokens = {name[: found.start()] for name in short if (found := first.search(name))}
+        block = re.compile(rf"(?:^|(?<=\.)){pattern}")
+        for head in dict.fromkeys(name[: found.start()] for name in short if (found := block.search(name))):
+            if head in tokens:
+                yield Held(keys, image_names.WITH_HEAD.sub("", head), image)
 
 
 def _named(found: Iterable[Held], key: str) -> list[Held]:
@@ -198,12 +209,8 @@ def _nothing(content: dict[Any, Any], source: str) -> str:
             f"{source} has tensor names of no known layout ({few}{under}): they are timesformer's own without their "
             "description; load the .safetensors file of that training, or save one with timesformer.save."
         )
-    if any(re.search(r"(?:layer|layers)\.\d+\.attention\.(?:attention\.query|q_proj)\.", name) for name in names):
-        return (
-            f"{source} has tensor names of no known layout ({few}{under}): an image model of transformers, whose names "
-            "are not read; take timm's copy of the same weights."
-        )
+    refused.by_names(names, source)
     return (
         f"{source} has tensor names of no known layout ({few}{under}); known are timesformer's own files, official "
-        ".pyth, Hugging Face, MMAction2, and image transformers of timm, DeiT and the JAX release."
+        ".pyth, Hugging Face, MMAction2, and image transformers of timm, transformers, OpenCLIP and the JAX release."
     )

@@ -7,24 +7,29 @@ from torch import Tensor
 
 from timesformer.weights.formats import layouts, settings
 from timesformer.weights.formats.files import Raw
+from timesformer.weights.formats.images import names
+from timesformer.weights.formats.images.names import ImageLayout
 from timesformer.weights.formats.layouts import Layout
 from timesformer.weights.formats.settings import Settings
 
 
-def is_video(raw: Raw, tensors: Mapping[str, Tensor], layout: Layout) -> bool:
-    """Whether weights are a TimeSformer: they have temporal parts, or, for the space scheme, typical metadata.
+def is_image(raw: Raw, tensors: Mapping[str, Tensor], layout: Layout | ImageLayout) -> bool:
+    """Whether weights are an image model's.
 
-    Wrappers such as "state_dict" and "model." prove nothing, since image models have them too.
+    A TimeSformer has temporal parts, or, for the space scheme, typical metadata. Wrappers such as "state_dict" and "model." prove nothing, since image models have them too.
     """
-    if layout == "huggingface" or layouts.infer_scheme(tensors, layout) != "space":
+    if layout in names.PATTERNS:
         return True
+    if layout == "huggingface" or layouts.infer_scheme(tensors, layout) != "space":  # type: ignore[arg-type]
+        return False
     if layout == "official":
         cfg = raw.beside.get("cfg")
         official = raw.held is not None and "model_state" in raw.held.keys
-        return official or (isinstance(cfg, str) and "TIMESFORMER" in cfg)
+        return not official and not (isinstance(cfg, str) and "TIMESFORMER" in cfg)
     meta = raw.beside.get("meta")
     texts = [text for text in meta.values() if isinstance(text, str)] if isinstance(meta, dict) else []
-    return any(name.startswith("cls_head.") for name in tensors) or any("TimeSformer" in text for text in texts)
+    headed = any(name.startswith("cls_head.") for name in tensors)
+    return not headed and not any("TimeSformer" in text for text in texts)
 
 
 def stated(raw: Raw, layout: Layout) -> Settings:
@@ -45,7 +50,7 @@ def _meta_labels(beside: Mapping[Any, Any]) -> tuple[str, ...]:
     if not isinstance(meta, dict):
         return ()
     inner = meta.get("dataset_meta")
-    names = inner.get("classes") if isinstance(inner, dict) else meta.get("CLASSES")
-    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-        return tuple(names)
+    classes = inner.get("classes") if isinstance(inner, dict) else meta.get("CLASSES")
+    if isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes):
+        return tuple(classes)
     return ()

@@ -19,7 +19,13 @@ from timesformer.weights.formats.contents import Held
 from timesformer.weights.report import WeightsError
 
 Container = Literal["safetensors", "pickle", "arrays"]
-FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+FOLDER_WEIGHTS = (
+    "model.safetensors",
+    "pytorch_model.bin",
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
+CONFIGS = ("open_clip_config.json", "config.json")
 NESTED_PROCESSORS = ("video_processor", "image_processor")
 """Entries of processor_config.json, where transformers keeps preprocessor settings since release 5."""
 PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
@@ -53,8 +59,8 @@ def open_weights(path: Path, key: str = "") -> Raw:
     disproportionate size, or has no weights.
     """
     raw = _open_folder(path, key) if path.is_dir() else _open_file(path, key)
-    beside = path.parent / "config.json"
-    if raw.container != "arrays" and not raw.description and path.name in FOLDER_WEIGHTS and beside.is_file():
+    beside = any((path.parent / name).is_file() for name in CONFIGS)
+    if raw.container != "arrays" and not raw.description and path.name in FOLDER_WEIGHTS and beside:
         raw = _with_texts(raw, path.parent)
     if raw.description or raw.container == "arrays":
         if key:
@@ -201,7 +207,8 @@ def _open_shards(folder: Path, index: str) -> Raw:
 
 def _with_texts(raw: Raw, folder: Path) -> Raw:
     """Add the folder's config.json and preprocessor settings."""
-    config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    configs = CONFIGS if raw.path.name.startswith("open_clip") else CONFIGS[1:]
+    config = next((_json(folder / name) for name in configs if (folder / name).is_file()), {})
     nested = _json(folder / "processor_config.json") if (folder / "processor_config.json").is_file() else {}
     candidates = [nested[name] for name in NESTED_PROCESSORS if isinstance(nested.get(name), dict)]
     candidates += [_json(folder / name) for name in PROCESSORS if (folder / name).is_file()]

@@ -87,6 +87,9 @@ MMACTION_DIVIDED: Table = (
     ("backbone.transformer_layers.layers.{i}.ffns.0.norm.*", "blocks.{i}.norm.*"),
 )
 
+IMAGE: Table = (("reg_token", "embedding.registers"), ("norm_pre.*", "norm_pre.*"))
+"""Parts of image models that the official TimeSformer doesn't have, under timm's names."""
+
 SINGLE: dict[Layout, Table] = {
     "official": OFFICIAL_TRUNK + OFFICIAL_MAIN,
     "huggingface": HUGGING_FACE_TRUNK + HUGGING_FACE_MAIN,

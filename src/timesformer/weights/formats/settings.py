@@ -36,10 +36,10 @@ class Settings:
     labels: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     """Frame height and width of the position embedding."""
-    ours: Description | None = None
-    """Our complete description, where this package wrote the source."""
     model: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the model's config that no tensor's shape tells, such as the activation."""
+    ours: Description | None = None
+    """Our complete description, where this package wrote the source."""
     notes: tuple[str, ...] = ()
 
 
@@ -128,8 +128,8 @@ def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], s
     stated = normalisation(processor)
     notes = () if stated else ("no preprocessor settings: the official normalisation, 0.45 / 0.225, is assumed",)
     described = None if ours is None else metadata.from_json(json.dumps(ours), f"{source}: {DESCRIPTION}")
-    size = _size(config.get("image_size", 224), source)
-    labels, unreadable = _labels(config.get("id2label"))
+    size = pixels(config.get("image_size", 224), source)
+    labels, unreadable = class_names(config.get("id2label"))
     return Settings(
         scheme=_scheme(config.get("attention_type", "divided_space_time"), source) if config else None,
         heads=counts.get("num_attention_heads"),
@@ -142,7 +142,7 @@ def from_hugging_face(config: Mapping[str, Any], processor: Mapping[str, Any], s
     )
 
 
-def _size(stated: object, source: str) -> tuple[int, int]:
+def pixels(stated: object, source: str) -> tuple[int, int]:
     """Return the height and width in a config.json: a number, a list of two, or a dict."""
     named: Any = [stated.get("height"), stated.get("width")] if isinstance(stated, dict) else stated
     listed = named if isinstance(named, list) else [named]
@@ -180,7 +180,7 @@ def normalisation(processor: Mapping[str, Any]) -> dict[str, Any]:
         return {"mean": mean, "std": std}
 
 
-def _labels(names: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def class_names(names: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the class names in order, without the placeholders of transformers; and a note on invalid ones."""
     if not isinstance(names, dict):
         return (), ()

@@ -11,8 +11,8 @@ from timesformer.config.model import ModelConfig, Scheme
 from timesformer.weights.formats.settings import Settings
 from timesformer.weights.report import WeightsError
 
-OTHER_HEADS = {1280: 16, 1408: 16}
-"""Heads of the image transformers whose heads aren't 64 wide (ViT-H and ViT-g), by width."""
+OTHER_HEADS = {1280: 16, 1408: 16, 1664: 16}
+"""Heads of the image transformers whose heads aren't 64 wide (ViT-H, ViT-g and ViT-G), by width."""
 MOCO_SMALL = 384
 """Width of ViT-S, which has 6 heads in most published models and 12 in MoCo v3."""
 NOT_STATED = "heads not stated"
@@ -66,6 +66,8 @@ def model_config(
             heads=heads,
             mlp_ratio=mlp_ratio(hidden, width, base.mlp_ratio),
             classes=classes,
+            registers=tensors["embedding.registers"].shape[1] if "embedding.registers" in tensors else 0,
+            norm_pre="norm_pre.weight" in tensors,
             **stated.model,
         ), guess
     except ConfigError as error:
@@ -103,11 +105,9 @@ def _grid(
         return side, side
     if isinstance(size, tuple) and patch and (size[0] // patch) * (size[1] // patch) == patches:
         return size[0] // patch, size[1] // patch
-    unplaced = side * side + 2 * side == patches
-    hint = "; if it is a timm model whose class token has no place (no_embed_class), choose another" if unplaced else ""
     raise WeightsError(
         f"{source} has a position embedding of {patches} patches, which is not a square grid; "
-        f"give its frame size as size=(height, width) (--size HEIGHT WIDTH){hint}."
+        f"give its frame size as size=(height, width) (--size HEIGHT WIDTH)."
     )
 
 

@@ -10,9 +10,12 @@ from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import Task
 from timesformer.weights import checkpoint, metadata
 from timesformer.weights.checkpoint import MOST_BLOCKS
-from timesformer.weights.formats import contents, detect, image, layouts
+from timesformer.weights.formats import contents, detect, layouts
 from timesformer.weights.formats.clips import clip_settings
 from timesformer.weights.formats.files import Raw
+from timesformer.weights.formats.images import jax, reading
+from timesformer.weights.formats.images import names as image_names
+from timesformer.weights.formats.images.names import ImageLayout
 from timesformer.weights.formats.layouts import Layout
 from timesformer.weights.formats.settings import Settings
 from timesformer.weights.formats.shapes import NOT_STATED, model_config
@@ -41,6 +44,8 @@ class Source:
     about: str = ""
     image: bool = False
     """Whether it is an image model: one attention step, no temporal attention."""
+    antialias: bool = False
+    """Whether its own code resizes its position embedding with antialiasing, where ``config.resize`` is "smooth"."""
     unused: tuple[str, ...] = ()
     """Tensors, by their own names, that the model doesn't have."""
     zero: tuple[str, ...] = ()
@@ -55,52 +60,38 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
     """Interpret raw weights; ``size`` is the frame size where the position embedding is not a square grid.
 
     ``heads`` is the number of attention heads where the weights don't state it. Raises :class:`WeightsError` if the
-    names are of no known layout, if a block has tensors of another architecture, or if other heads are stated.
+    names are of no known layout, for an architecture that can't be expressed, or if other heads are stated.
     """
     if raw.description:
         return _checked(_ours(raw), heads)
-    stated_heads: int | None = None
-    own: Mapping[str, str] = {}
-    layout: Layout = "official"
-    tensors = dict(raw.tensors)
-    if raw.container == "arrays":
-        if not image.is_jax(raw.tensors):
-            raise WeightsError(f"{raw.path} holds arrays that are not a vision transformer's; give another file.")
-        stated_heads = image.jax_heads(raw.tensors)
-        tensors = image.from_jax(raw.tensors)
-    elif raw.held:
-        layout = raw.held.layout
-        tensors, own = contents.plain(raw.tensors, raw.held, str(raw.path))
-    is_image = raw.container == "arrays" or not detect.is_video(raw, tensors, layout)
-    notes = raw.held.notes if raw.held else ()
-    if is_image:
-        tensors, distilled = image.without_distillation(tensors)
-        notes += distilled + image.remarks(tensors, str(raw.path)) + image.timm_remarks(raw.config)
-        stated_heads = stated_heads or image.timm_heads(raw.config)
-    stated = Settings(heads=stated_heads, clip=image.timm_clip(raw.config)) if is_image else detect.stated(raw, layout)
-    scheme = stated.scheme or layouts.infer_scheme(tensors, layout)
-    depth = _depth(tensors, layout, str(raw.path))
-    renamed, extra = layouts.rename(tensors, layouts.table(layout, scheme), depth)
-    _refuse_other_blocks(extra, layout, str(raw.path))
-    renamed, zero = _without_bias(renamed, depth, is_image)
-    known = image.moco_heads(raw.held.name, tensors) if is_image and raw.held else None
+    source = str(raw.path)
+    tensors, own = _plain(raw)
+    beside = [name for name in raw.tensors if own and name not in own.values()]
+    layout: Layout | ImageLayout = raw.held.layout if raw.held else "official"
+    image = None
+    if raw.container == "arrays" or detect.is_image(raw, tensors, layout):
+        image = reading.read(raw, tensors, layout, size if isinstance(size, tuple) else None)
+    names: Layout = "official" if layout in image_names.PATTERNS else layout  # type: ignore[assignment]
+    stated = image.settings if image else detect.stated(raw, names)
+    tensors = image.tensors if image else tensors
+    scheme = stated.scheme or layouts.infer_scheme(tensors, names)
+    depth = _depth(tensors, names, source)
+    table = layouts.table(names, scheme) + (layouts.IMAGE if image else ())
+    renamed, extra = layouts.rename(tensors, table, depth)
+    _refuse_other_blocks(extra, names, source)
+    renamed, zero = _without_bias(renamed, depth, image is not None)
+    known = reading.moco_heads(raw.held.name, tensors) if image and raw.held else None
     config, guess = model_config(
-        renamed, scheme, depth, stated, size=size, heads=heads, known_heads=known, source=str(raw.path)
+        renamed, scheme, depth, stated, size=size, heads=heads, known_heads=known, source=source
     )
-    clip, assumed = clip_settings(stated, config, str(raw.path))
+    clip, assumed = clip_settings(stated, config, source)
     wrong_labels: tuple[str, ...] = ()
     if stated.labels and len(stated.labels) != config.classes:
         wrong_labels = (f"{len(stated.labels)} names stated for {config.classes} outputs: not used",)
-    if is_image:
-        assumed = (
-            ()
-            if stated.clip
-            else ("normalisation 0.45 / 0.225 assumed, as in the official models that start from image weights",)
-        )
-    beside = [name for name in raw.tensors if own and name not in own.values()]
+    given = {name: image.origin.get(name, name) if image else name for name in extra}
     found = Source(
-        name=str(raw.path),
-        layout=f"image transformer, {TITLES[layout]}" if is_image else TITLES[layout],
+        name=source,
+        layout=f"image transformer, {image.family.title or TITLES[names]}" if image else TITLES[names],
         tensors=renamed,
         config=config,
         clip=clip,
@@ -108,13 +99,24 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
         task=stated.ours.task if stated.ours else "classes",
         about=stated.ours.about if stated.ours else "",
         target_stats=stated.ours.target_stats if stated.ours else (),
-        image=is_image,
-        unused=(*(own.get(name, name) for name in extra), *beside, *raw.dropped),
+        image=image is not None,
+        antialias=image is not None and image.family.antialias,
+        unused=(*(own.get(name, name) for name in (*given.values(), *(image.left_out if image else ()))),)
+        + (*beside, *raw.dropped),
         zero=zero,
-        notes=notes + stated.notes + guess + assumed + wrong_labels,
+        notes=(raw.held.notes if raw.held else ()) + stated.notes + guess + assumed + wrong_labels,
         states_heads=bool(stated.heads or stated.ours),
     )
     return _checked(found, heads)
+
+
+def _plain(raw: Raw) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """Return the chosen model's tensors under its layout's plain names, and the mapping from these to the file's."""
+    if raw.container == "arrays":
+        if not jax.is_jax(raw.tensors):
+            raise WeightsError(f"{raw.path} holds arrays that are not a vision transformer's; give another file.")
+        return jax.from_jax(raw.tensors), {}
+    return contents.plain(raw.tensors, raw.held, str(raw.path)) if raw.held else (dict(raw.tensors), {})
 
 
 def _checked(source: Source, heads: int | None) -> Source:
