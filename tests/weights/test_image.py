@@ -100,32 +100,36 @@ def test_an_image_model_without_head_needs_the_number_of_classes(tmp_path: Path)
     assert load(path, classes=3).model.head.weight.shape == (3, 64)
 
 
-def test_a_norm_before_the_blocks_and_other_parts_outside_them_are_reported(tmp_path: Path) -> None:
+def test_a_norm_before_the_blocks_is_loaded_and_makes_it_a_clip_model(tmp_path: Path) -> None:
     tensors = {**vit(), "norm_pre.weight": torch.ones(64), "norm_pre.bias": torch.zeros(64)}
     del tensors["patch_embed.proj.bias"]
-    report = load(saved(tensors, tmp_path / "clip.pth")).report
-    assert report is not None
-    assert any("norm_pre, a LayerNorm before the blocks, is left out" in note for note in report.notes)
-    assert report.unused == ("norm_pre.weight", "norm_pre.bias")
-    assert "embedding.patch.bias" in report.zero
+    loaded = load(saved(tensors, tmp_path / "clip.pth"))
+    assert loaded.model.config.norm_pre and loaded.model.config.norm_eps == 1e-5
+    assert loaded.report is not None and loaded.report.unused == ()
+    assert any("no activation stated: GELU is assumed" in note for note in loaded.report.notes)
+    assert "embedding.patch.bias" in loaded.report.zero
 
 
-def test_models_that_average_patches_or_place_no_class_token_are_refused(tmp_path: Path) -> None:
-    for change, message in (
-        ({"fc_norm.weight": torch.ones(64)}, "average of the patches"),
-        ({"pos_embed": vit()["pos_embed"][:, 1:]}, "no_embed_class"),
-    ):
-        with pytest.raises(WeightsError, match=message):
-            load(saved({**vit(), **change}, tmp_path / "vit.pth"))
+def test_models_that_average_patches_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="average of the patches"):
+        load(saved({**vit(), "fc_norm.weight": torch.ones(64)}, tmp_path / "vit.pth"))
+
+
+def test_a_class_token_without_a_position_gets_a_position_of_zeros(tmp_path: Path) -> None:
+    rows = vit()["pos_embed"][:, 1:]
+    loaded = load(saved({**vit(), "pos_embed": rows}, tmp_path / "vit.pth"))
+    position = loaded.model.embedding.position
+    assert position is not None and not position[:, 0].any() and torch.equal(position[:, 1:], rows)
+    assert loaded.report is not None and any("no_embed_class" in note for note in loaded.report.notes)
 
 
 def test_blocks_of_another_architecture_are_refused(tmp_path: Path) -> None:
-    tensors = {**vit(), "blocks.0.ls1.gamma": torch.ones(64)}
-    with pytest.raises(WeightsError, match=r"blocks\.0\.ls1\.gamma; it is another architecture"):
+    tensors = {**vit(), "blocks.0.adapter.weight": torch.ones(64)}
+    with pytest.raises(WeightsError, match=r"blocks\.0\.adapter\.weight; it is another architecture"):
         load(saved(tensors, tmp_path / "vit.pth"))
 
 
-def test_a_distilled_deit_loses_its_second_token_and_says_so(tmp_path: Path) -> None:
+def test_the_distillation_token_of_deit_becomes_a_register_with_its_position(tmp_path: Path) -> None:
     tensors = vit()
     rows = tensors["pos_embed"]
     distilled = {
@@ -137,7 +141,8 @@ def test_a_distilled_deit_loses_its_second_token_and_says_so(tmp_path: Path) -> 
     loaded = load(saved({"model": distilled}, tmp_path / "deit.pth"))
     assert torch.equal(loaded.model.embedding.position, rows)  # type: ignore[arg-type]
     assert loaded.report is not None
-    assert loaded.report.unused == ("dist_token", "head_dist.weight")
+    assert torch.equal(loaded.model.embedding.registers, torch.full((1, 1, 64), 10.0))  # type: ignore[arg-type]
+    assert loaded.report.unused == ("head_dist.weight",)
     assert any("distilled" in note for note in loaded.report.notes)
 
 

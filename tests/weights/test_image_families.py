@@ -1,6 +1,5 @@
 """Every family of image models gives its own code's features, from its own files, at its own size and at another."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from tests.made_weights import randomise
 from timesformer.config.model import Scheme
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.loading import load
-from timesformer.weights.report import WeightsError
 
 transformers = pytest.importorskip("transformers")
 REAL = Path(__file__).parents[3] / "shared" / "data" / "weights" / "dinov2-small"

@@ -42,18 +42,19 @@ def load(
 
     A path may lead to a file of ours, a run's folder (its best checkpoint), an official .pyth, an MMAction2 .pth, a
     folder of transformers or timm, or an image transformer (timm, transformers, OpenCLIP, DINO, DINOv2, MAE, DeiT, or
-    .npz of the JAX release); the format is recognised by the content, not the suffix. A name is one of :data:`timesformer.weights.zoo.PUBLISHED`, one of
-    :data:`timesformer.weights.image_models.IMAGE_MODELS`, or a hub repository such as
-    "facebook/timesformer-base-finetuned-k400".
+    .npz of the JAX release); the format is recognised by the content, not the suffix. A name is one of
+    :data:`timesformer.weights.zoo.PUBLISHED`, one of :data:`timesformer.weights.image_models.IMAGE_MODELS`, or a hub
+    repository such as "facebook/timesformer-base-finetuned-k400".
 
     ``frames`` and ``size`` (pixels, or height and width) change the clip: the embeddings are interpolated by the rule
-    ``resize``, and the clip settings follow. By default, image models are interpolated as their own code does, at the
-    size of their own preprocessing, and all others by "nearest". ``classes`` adds a new head if the number differs. ``scheme`` changes the
-    scheme of an image model, or of a scheme with one step; image models become "divided" by default. Every step gets a
-    copy of the image model's attention and LayerNorm, and all but the last start with a zero-initialised projection, so
-    that they have no effect at first: time before space (divided), local before global (local_global), time and width
-    before height (axial). ``heads`` is the number of attention heads where the weights don't state it, as with most
-    image models. ``key`` selects one of several models in a file, such as "teacher" or "state_dict_ema". ``labels`` is
+    ``resize``, and the clip settings follow. By default, an image model has the size of its own preprocessing and is
+    interpolated as its own code does; all other weights keep their size, and ``resize`` is "nearest". ``classes`` adds
+    a new head if the number differs. ``scheme`` changes the scheme of an image model, or of a scheme with one step;
+    image models become "divided" by default. Every step gets a copy of the image model's attention and LayerNorm, and
+    all but the last start with a zero-initialised projection, so that they have no effect at first: time before space
+    (divided), local before global (local_global), time and width before height (axial). ``heads`` is the number of
+    attention heads where the weights don't state it, as with most image models. ``key`` selects one of several models
+    in a file, such as "teacher" or "state_dict_ema". ``labels`` is
     a file with the class names. Weights are loaded as float32 on the CPU. Raises :class:`WeightsError`.
     """
     _check_wanted(wanted, resize)

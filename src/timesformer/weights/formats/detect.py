@@ -16,7 +16,8 @@ from timesformer.weights.formats.settings import Settings
 def is_image(raw: Raw, tensors: Mapping[str, Tensor], layout: Layout | ImageLayout) -> bool:
     """Whether weights are an image model's.
 
-    A TimeSformer has temporal parts, or, for the space scheme, typical metadata. Wrappers such as "state_dict" and "model." prove nothing, since image models have them too.
+    A TimeSformer has temporal parts, or, for the space scheme, typical metadata. Wrappers such as "state_dict" and
+    "model." prove nothing, since image models have them too.
     """
     if layout in names.PATTERNS:
         return True

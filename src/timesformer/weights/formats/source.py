@@ -1,7 +1,7 @@
 """Interpret foreign weights: their tensors under our names, and the model and clip settings that they were made for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -17,7 +17,6 @@ from timesformer.weights.formats.images import jax, reading
 from timesformer.weights.formats.images import names as image_names
 from timesformer.weights.formats.images.names import ImageLayout
 from timesformer.weights.formats.layouts import Layout
-from timesformer.weights.formats.settings import Settings
 from timesformer.weights.formats.shapes import NOT_STATED, model_config
 from timesformer.weights.metadata import TargetStats
 from timesformer.weights.report import WeightsError
@@ -88,7 +87,6 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
     wrong_labels: tuple[str, ...] = ()
     if stated.labels and len(stated.labels) != config.classes:
         wrong_labels = (f"{len(stated.labels)} names stated for {config.classes} outputs: not used",)
-    given = {name: image.origin.get(name, name) if image else name for name in extra}
     found = Source(
         name=source,
         layout=f"image transformer, {image.family.title or TITLES[names]}" if image else TITLES[names],
@@ -101,13 +99,18 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
         target_stats=stated.ours.target_stats if stated.ours else (),
         image=image is not None,
         antialias=image is not None and image.family.antialias,
-        unused=(*(own.get(name, name) for name in (*given.values(), *(image.left_out if image else ()))),)
-        + (*beside, *raw.dropped),
+        unused=(*_given_names(extra, image, own), *beside, *raw.dropped),
         zero=zero,
         notes=(raw.held.notes if raw.held else ()) + stated.notes + guess + assumed + wrong_labels,
         states_heads=bool(stated.heads or stated.ours),
     )
     return _checked(found, heads)
+
+
+def _given_names(extra: Iterable[str], image: reading.Image | None, own: Mapping[str, str]) -> list[str]:
+    """Return the file's names of tensors that the model doesn't have."""
+    plain = [*(image.origin.get(name, name) for name in extra), *image.left_out] if image else list(extra)
+    return [own.get(name, name) for name in plain]
 
 
 def _plain(raw: Raw) -> tuple[dict[str, Tensor], Mapping[str, str]]:

@@ -43,7 +43,8 @@ def merge_prefix(
     DeiT becomes a register, which it is for all other tokens. ``grids`` are the patch grids that may be expected where
     they aren't square. Tensors of unexpected shapes stay as they are.
     """
-    merged, notes = dict(tensors), ()
+    merged = dict(tensors)
+    notes: tuple[str, ...] = ()
     position, token = merged.get("pos_embed"), merged.get("cls_token")
     if position is None or token is None or position.ndim != 3 or token.ndim != 3:
         return merged, notes

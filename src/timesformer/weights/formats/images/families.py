@@ -93,7 +93,7 @@ def of_openclip(config: Mapping[str, Any], names: Collection[str]) -> Family:
     stated = config.get("model_cfg")
     if isinstance(stated, dict):
         return OPENAI if stated.get("quick_gelu") is True else OPEN_CLIP
-    if OPENAI_MARKS <= set(names):
+    if set(names) >= OPENAI_MARKS:
         return OPENAI
     return Family(OPEN_CLIP.title, CLIP, 1e-5, antialias=True, notes=(GELU,))
 

@@ -160,7 +160,7 @@ def _crop(processor: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
 
 def _sides(stated: object) -> tuple[int, int] | None:
     """Return the height and width of a preprocessor's size: a number, or a dict with one or two of them."""
-    named: object = stated
+    named: Any = stated
     if isinstance(stated, dict):
         named = [stated.get(name, stated.get("shortest_edge")) for name in ("height", "width")]
     sides = named if isinstance(named, list) else [named, named]
