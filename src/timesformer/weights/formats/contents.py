@@ -119,7 +119,7 @@ def plain(tensors: Mapping[str, Tensor], held: Held, source: str) -> tuple[dict[
     Raises :class:`WeightsError` where the model contains an unmerged adapter, or two tensors have the same plain name.
     """
     # Names of image models are translated later, without a prefix
-    trunk, pattern = PATTERNS.get(held.layout, ("", ""))  # type: ignore[call-overload]
+    trunk, pattern = next((pair for layout, pair in PATTERNS.items() if layout == held.layout), ("", ""))
     start = re.compile(re.escape(trunk) + pattern)
     short = {name: INSERTED.sub("", name) for name in tensors}
     mine = {name: text.removeprefix(held.prefix) for name, text in short.items() if text.startswith(held.prefix)}
