@@ -26,7 +26,7 @@ ROOMS = (
     ("data.batches",),
     ("data.care",),
     ("weights.report", "weights.metadata", "weights.checkpoint", "weights.card"),
-    ("weights.formats",),
+    ("weights.formats", "weights.formats.images"),
     ("weights.fit",),
     ("weights",),
     ("pictures",),
