@@ -73,8 +73,9 @@ class AugmentConfig:
 class OptimConfig:
     """The optimiser, its schedule and the loss."""
 
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """AdamW, or SGD with Nesterov momentum as in the paper's released training."""
+    optimizer: Literal["adamw", "sgd", "lbfgs"] = "adamw"
+    """AdamW, SGD with Nesterov momentum as in the paper's released training, or L-BFGS for the head of a frozen model:
+    features are computed once, and weight decay is chosen by cross-validation on the training videos."""
     lr: float = 1e-3
     """Peak learning rate for the whole batch over all processes; it is used as given, never scaled."""
     weight_decay: float = 0.05
@@ -219,6 +220,16 @@ class TrainConfig:
             not self.lora or bool(self.init),
             f"lora {self.lora} adapts pretrained weights; name them with init, or leave lora out.",
         )
+        if self.optim.optimizer == "lbfgs":
+            require(
+                self.freeze == "backbone" and self.optim.epochs == 1,
+                f"optimizer lbfgs fits the head alone, at once, but freeze is {self.freeze!r} and epochs "
+                f"{self.optim.epochs}; set freeze 'backbone' and optim.epochs 1, or choose another optimizer.",
+            )
+            require(
+                self.engine.parallel == "ddp",
+                "optimizer lbfgs needs the whole model in each process, but parallel is 'fsdp'; leave it out.",
+            )
         for name, value in (("freeze", self.freeze), ("frozen_blocks", self.frozen_blocks)):
             require(
                 not self.lora or value in ("none", 0),

@@ -15,6 +15,7 @@ from timesformer.data.manifest import Manifest
 from timesformer.tasks.table import best_measure
 from timesformer.training import epoch, opening, saving, stopping
 from timesformer.training.engine import optimiser, processes
+from timesformer.training.linear import head
 from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.run import resuming
 from timesformer.training.run.runfolder import RunFolder
@@ -73,8 +74,11 @@ def train(
             board.begin(done=state.done, rows=state.rows)
             stopped = 0
             try:
-                with closing(Supply(clips, config, world, start=state.done, warn=display.warn)) as supply:
-                    _run(current, state, supply, caught, board, on_epoch)
+                if config.optim.optimizer == "lbfgs":
+                    _fit(current, state, caught, board, on_epoch)
+                else:
+                    with closing(Supply(clips, config, world, start=state.done, warn=display.warn)) as supply:
+                        _run(current, state, supply, caught, board, on_epoch)
                 saving.keep(current, epoch.snapshot(current, state), run.final)
             except DataError:  # once the videos are repaired, the training can continue from here
                 saving.name_broken(current, state)
@@ -91,6 +95,18 @@ def train(
     videos = tuple(Broken(key, reason) for key, reason in state.found.items())
     rows = tuple(row.as_dict() for row in state.rows)
     return Outcome(run, rows, videos, stopped, best, current.kept.holds(state.done))
+
+
+def _fit(current: Session, state: State, caught: list[int], board: tensorboard.Board, on_epoch: OnEpoch | None) -> None:
+    """Fit the head at once, unless that was done before; this is the only step and epoch."""
+    if state.rows:
+        return
+    head.step(current, state, caught=caught)
+    epoch.finish(current, state, per_epoch=1, caught=caught)
+    board.epoch(state.rows[-1])
+    saving.save(current, state)
+    if on_epoch:
+        current.world.let_first(partial(on_epoch, state.rows[-1].as_dict()))
 
 
 def _run(

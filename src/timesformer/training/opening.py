@@ -64,7 +64,7 @@ def check_room(session: Session) -> None:
     weights = sum(value.numel() * value.element_size() for value in session.model.parameters())
     learning = sum(value.numel() * value.element_size() for value in session.model.parameters() if value.requires_grad)
     optim = session.config.optim
-    moments = 2 if optim.optimizer == "adamw" else int(optim.momentum > 0)
+    moments = int(optim.momentum > 0) if optim.optimizer == "sgd" else 2
     state = weights * (2 if optim.ema else 1) + moments * learning
 
     def check() -> None:

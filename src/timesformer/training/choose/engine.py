@@ -28,7 +28,10 @@ def settle(config: TrainConfig, manifest: Manifest, *, gpu: bool, look: Look | N
     if engine.precision == "auto":
         engine = replace(engine, precision=_fastest(config, gpu=gpu))
     if engine.cache == "auto":
-        engine = replace(engine, cache="on" if _fits(config, manifest, look or partial(survey, manifest)) else "off")
+        once = config.optim.optimizer == "lbfgs"  # each video is read once, which no cache makes faster
+        engine = replace(
+            engine, cache="on" if not once and _fits(config, manifest, look or partial(survey, manifest)) else "off"
+        )
     if engine.workers < 0:
         cores = machine.cores() // _processes()
         # Without a GPU the model itself keeps the cores busy; cached frames need little work beside it

@@ -124,6 +124,8 @@ def refuse_random_backbone(config: TrainConfig) -> None:
 def larger_than_the_data(config: TrainConfig, clips: int) -> tuple[str, ...]:
     """Notes on a batch larger than an epoch, or a warm-up as long as the training."""
     optim, found = config.optim, []
+    if optim.optimizer == "lbfgs":
+        return ()
     if optim.batch > clips * optim.repeats:
         drawn = counted(clips * optim.repeats, "clip")
         found.append(f"batch {optim.batch} is more than the {drawn} of an epoch: each epoch is one step of {drawn}")
@@ -158,12 +160,17 @@ def checked(settings: Mapping[str, Any]) -> dict[str, Any]:
 def summary(config: TrainConfig) -> str:
     """The settings that matter most, in words."""
     model, clip, optim, engine = config.model, config.clip, config.optim, config.engine
+    learning = (
+        "head fitted by L-BFGS"
+        if optim.optimizer == "lbfgs"
+        else f"{optim.optimizer}, learning rate {optim.lr:g}, batch {optim.batch}, {counted(optim.epochs, 'epoch')}"
+    )
+    frames = "in memory" if engine.cache == "on" else "from disk"
     return (
         f"{model.scheme} model, width {model.width}, {counted(model.depth, 'block')}, patch {model.patch}; "
         f"clips of {counted(clip.frames, 'frame')} at {in_pixels(clip.size)}; "
-        f"{optim.optimizer}, learning rate {optim.lr:g}, batch {optim.batch}, "
-        f"{counted(optim.epochs, 'epoch')}; {engine.precision}, {counted(engine.workers, 'loader worker')}, "
-        f"frames {'in memory' if engine.cache == 'on' else 'from disk'}, seed {engine.seed}"
+        f"{learning}; {engine.precision}, {counted(engine.workers, 'loader worker')}, "
+        f"frames {frames}, seed {engine.seed}"
     )
 
 

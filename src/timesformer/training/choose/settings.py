@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from timesformer.config.checks import in_pixels
-from timesformer.config.model import ClipConfig
+from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.tasks import FACTS
-from timesformer.config.training import OptimConfig, TrainConfig
+from timesformer.config.training import AugmentConfig, OptimConfig, TrainConfig
 from timesformer.data.batches.opposites import expected_counts
 from timesformer.data.items import counted
 from timesformer.data.manifest import Manifest
@@ -27,6 +27,10 @@ SHORT = 10.0
 STEPS_PER_CLIP = 3
 """Steps for each clip when learning from scratch, within the bounds below; measured on clips of gestures."""
 FEWEST_STEPS, MOST_STEPS = 500, 3000
+SMALL_FRAMES = 112
+"""About the size in pixels at which an image model sees frames on a CPU: a quarter of the patches of 224."""
+AT_ONCE = OptimConfig(optimizer="lbfgs", lr=1.0, epochs=1)
+"""For the head alone, fitted to features of a frozen backbone."""
 SPAN = ("clip.sampling", "clip.frames", "clip.rate", "clip.fps")
 """Settings that say how much of a video a clip shows."""
 
@@ -60,6 +64,7 @@ def choose(
     without it they are surveyed here. ``named`` are the settings that the user names, by dotted name.
     """
     seen = look() if look else survey(manifest)
+    at_once = source is not None and fits_at_once(named)
     count, outputs = len(manifest.of("train")), len(manifest.labels)
     noun = "videos" if all(item.start is item.end is None for item in manifest.of("train")) else "time ranges"
     what = FACTS[manifest.task].output
@@ -74,27 +79,41 @@ def choose(
         reasons.append(Reason(IMAGE_START))
         clip = _fitted(start.clip, seen, reasons, noun)
     else:
-        # the weights may have been used with other clips than their embeddings are for: these clips are kept
-        sized = replace(source.config, frames=source.clip.frames, size=source.clip.size)
-        model = replace(sized, classes=outputs, scheme="divided" if source.image else source.config.scheme)
-        optim = _tuning(start.optim, model.width, light=light)
-        pace = "for adapters or the head alone" if light else "lower blocks slower"
-        reasons.append(Reason(f"started from {source.name}: its clip settings"))
-        reasons.append(Reason(f"learning rate {optim.lr:g}, {pace}", ("optim.lr", "optim.layer_decay")))
-        clip = _whole_if_short(source.clip, seen, reasons, noun)
+        model = _model_of(source, outputs, gpu=gpu, at_once=at_once, reasons=reasons)
+        optim = AT_ONCE if at_once else _tuning(start.optim, model.width, light=light)
+        if not at_once:
+            pace = "for adapters or the head alone" if light else "lower blocks slower"
+            reasons.append(Reason(f"learning rate {optim.lr:g}, {pace}", ("optim.lr", "optim.layer_decay")))
+        clip = _whole_if_short(replace(source.clip, size=model.size), seen, reasons, noun)
         if seen and source.config.weight_init == "scratch":  # such weights learned from pixels scaled to their own data
             clip = _scaled(clip, seen, reasons)
-    augment = mirroring.chosen(start.augment, manifest, named, reasons)
+    augment = mirroring.chosen(AugmentConfig() if at_once else start.augment, manifest, named, reasons)
     if FACTS[manifest.task].numeric:
         optim = replace(optim, label_smoothing=0.0)
     elif _unequal(expected_counts(manifest, augment)):
         optim = replace(optim, class_weights=True)
         text = "the largest class has over three times the clips of the smallest: classes are weighted equally"
         reasons.append(Reason(text, ("optim.class_weights",)))
-    steps = min(max(STEPS_PER_CLIP * count, FEWEST_STEPS), MOST_STEPS)
-    optim = _paced(optim, count, steps * (4 if gpu else 1), reasons)
-    config = TrainConfig(model=model, clip=clip, augment=augment, optim=optim, task=manifest.task)
+    if at_once:
+        text = "the head is fitted at once, by L-BFGS, to features computed once (--optim.optimizer adamw: by steps)"
+        reasons.append(Reason(text))
+    else:
+        steps = min(max(STEPS_PER_CLIP * count, FEWEST_STEPS), MOST_STEPS)
+        optim = _paced(optim, count, steps * (4 if gpu else 1), reasons)
+    frozen: Literal["none", "backbone"] = "backbone" if at_once else "none"
+    config = TrainConfig(model=model, clip=clip, augment=augment, optim=optim, task=manifest.task, freeze=frozen)
     return Chosen(config, tuple(reasons))
+
+
+def fits_at_once(named: Mapping[str, Any]) -> bool:
+    """Whether the backbone is frozen and the settings name nothing that needs steps of an optimiser or shards."""
+    steps = {name for name in named if name.startswith("optim.")} - {"optim.class_weights", "optim.optimizer"}
+    return (
+        named.get("freeze") == "backbone"
+        and not steps
+        and named.get("optim.optimizer", "lbfgs") == "lbfgs"
+        and named.get("engine.parallel", "ddp") == "ddp"
+    )
 
 
 def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason], noun: str) -> ClipConfig:
@@ -108,6 +127,24 @@ def _fitted(clip: ClipConfig, seen: Survey | None, reasons: list[Reason], noun: 
         text = f"clips of {clip.frames * clip.rate / clip.fps:.1f} s are cut from them"
     reasons.append(Reason(f"{noun} last {seen.seconds:.1f} s: {text}", SPAN))
     return clip
+
+
+def _model_of(source: Source, outputs: int, *, gpu: bool, at_once: bool, reasons: list[Reason]) -> ModelConfig:
+    """The model of the weights; of an image model, with a scheme, and without a GPU for smaller frames."""
+    reasons.append(Reason(f"started from {source.name}: its clip settings"))
+    # the weights may have been used with other clips than their embeddings are for: these clips are kept
+    model = replace(source.config, frames=source.clip.frames, size=source.clip.size, classes=outputs)
+    if not source.image:
+        return model
+    if at_once:
+        text = "space attention: the frozen weights see frame by frame, and their features are averaged"
+        reasons.append(Reason(text, ("model.scheme",)))
+    size = max(round(SMALL_FRAMES / model.patch), 1) * model.patch
+    if not gpu and size < min(model.frame_size):
+        text = f"frames of {size} px, not {in_pixels(model.size)}: without a GPU, larger ones take too long"
+        reasons.append(Reason(text, ("model.size", "clip.size")))
+        model = replace(model, size=size, resize="smooth")
+    return replace(model, scheme="space" if at_once else "divided")
 
 
 def _tuning(optim: OptimConfig, width: int, *, light: bool) -> OptimConfig:
