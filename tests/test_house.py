@@ -34,6 +34,7 @@ ROOMS = (
     ("inference",),
     ("training.run",),
     ("training.shown", "training.engine"),
+    ("training.linear",),
     ("training.choose",),
     ("training",),
     ("verbs",),

@@ -13,9 +13,8 @@ from timesformer.data.batches.batch import Batch, Broken
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
 from timesformer.tasks.table import best_measure
-from timesformer.training import epoch, opening, saving, stopping
+from timesformer.training import epoch, head, opening, saving, stopping
 from timesformer.training.engine import optimiser, processes
-from timesformer.training.linear import head
 from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.run import resuming
 from timesformer.training.run.runfolder import RunFolder
