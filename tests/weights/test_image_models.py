@@ -19,6 +19,7 @@ from timesformer.weights.image_models import IMAGE_MODELS
 from timesformer.weights.loading import load, read_source
 from timesformer.weights.report import WeightsError
 
+REAL = Path(__file__).parents[3] / "shared" / "data" / "weights" / "dinov2-small"
 STATED = {"architecture": "vit_tiny", "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}
 
 
@@ -92,6 +93,19 @@ def test_an_image_model_is_loaded_by_its_name_or_repository(
     assert loaded.clip.std == (0.25, 0.25, 0.25)
     assert "licence Apache 2.0" in caplog.text and "licence Apache 2.0" in loaded.about
     assert read_source(name).name == name
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/data/weights/dinov2-small is not there")
+def test_dinov2_small_is_loaded_by_its_name(offline: Path) -> None:
+    snapshots = offline / "models--facebook--dinov2-small" / "snapshots"
+    snapshots.mkdir(parents=True)
+    (snapshots / ("a" * 40)).symlink_to(REAL)
+    (snapshots.parent / "refs").mkdir()
+    (snapshots.parent / "refs" / "main").write_text("a" * 40)
+    source = read_source("dinov2-small")
+    assert (source.config.width, source.config.depth, source.config.heads, source.config.patch) == (384, 12, 6, 14)
+    assert source.clip.mean == (0.485, 0.456, 0.406) and source.clip.std == (0.229, 0.224, 0.225)
+    assert source.image and "licence Apache 2.0" in source.about
 
 
 def test_a_folder_of_the_same_name_is_read_without_the_hub(
