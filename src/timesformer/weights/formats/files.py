@@ -77,7 +77,8 @@ def _open_file(path: Path, key: str = "", *, part: bool = False) -> Raw:
         head = file.read(256)
     if head[:4] == b"PK\x03\x04":
         return _open_arrays(path) if _holds_arrays(path) else _open_pickle(path, key, part=part)
-    if pickles.is_pickle(head):
+    # The length of a safetensors header can begin as a pickle does, but fits into four bytes
+    if pickles.is_pickle(head) and not (head[8:9] == b"{" and head[4:8] == bytes(4)):
         return _open_pickle(path, key, part=part)
     if head[8:9] == b"{":
         tensors, notes = read_tensors(path)

@@ -108,7 +108,7 @@ def of_timm(config: Mapping[str, Any], tensors: Mapping[str, Tensor], names: Col
         return _of_architecture(architecture, config.get("model_args"), "norm_pre.weight" in tensors)
     if "norm_pre.weight" in tensors:
         return Family(TIMM_CLIP.title, CLIP, 1e-5, antialias=True, notes=(GELU,))
-    if any(re.fullmatch(r"blocks\.\d{1,18}\.(?:ls1\.gamma|gamma_1)", name) for name in tensors):
+    if any(re.fullmatch(r"blocks\.\d{1,18}\.ls1\.gamma", name) for name in tensors):
         return _with_layer_scale(tensors)
     if any(name.split(".")[-1] == "decoder_pos_embed" for name in names):
         return MAE
@@ -132,4 +132,4 @@ def _with_layer_scale(tensors: Mapping[str, Tensor]) -> Family:
     dinov2 = "mask_token" in tensors or (patch is not None and patch.shape[-1] == 14)
     if not dinov2:
         return DEIT3
-    return DINOV2_REGISTERS if {"register_tokens", "reg_token"} & set(tensors) else DINOV2
+    return DINOV2_REGISTERS if "reg_token" in tensors else DINOV2

@@ -66,9 +66,9 @@ def read(
         stated = _stated_by_transformers(raw, family) if layout != "openclip" else _stated_by_openclip(raw)
         renamed, origin = names.to_timm(tensors, layout)
     else:
-        family = families.of_timm(raw.config, tensors, raw.tensors, held) if layout == "official" else families.PLAIN
         stated = _stated_by_timm(raw.config)
         renamed, origin = names.from_original(tensors)
+        family = families.of_timm(raw.config, renamed, raw.tensors, held) if layout == "official" else families.PLAIN
         if raw.container == "arrays":
             stated = replace(stated, heads=jax.jax_heads(raw.tensors))
     facts = {"activation": family.activation, "norm_eps": family.eps, "resize": family.resize} | dict(stated.model)
