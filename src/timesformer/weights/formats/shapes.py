@@ -38,7 +38,6 @@ def model_config(
     width = _shape(tensors, "embedding.class_token", 3, source)[2]
     patch = _shape(tensors, "embedding.patch.weight", 4, source)[3]
     hidden = _shape(tensors, "blocks.0.mlp.0.weight", 2, source)[0]
-    position = _shape(tensors, "embedding.position", 3, source)[1]
     frames = stated.clip.get("frames") or (base.frames if stated.ours else 8)
     if "embedding.time" in tensors:
         frames = _shape(tensors, "embedding.time", 3, source)[1]
@@ -53,7 +52,10 @@ def model_config(
         known = base.grid if stated.ours else None
         if stated.size and patch:
             known = known or (stated.size[0] // patch, stated.size[1] // patch)
-        grid = _grid(position - 1, patch, known, size, source)
+        if stated.model.get("rotary") and known:
+            grid = known  # without a position embedding, any size is as good
+        else:
+            grid = _grid(_shape(tensors, "embedding.position", 3, source)[1] - 1, patch, known, size, source)
         pixels = (grid[0] * patch, grid[1] * patch)
         return replace(
             base,

@@ -31,6 +31,8 @@ class Family:
     with plain ViT weights."""
     antialias: bool = False
     """Whether the bicubic interpolation has antialiasing."""
+    rotary: bool = False
+    """Whether patches have rotary positions instead of a position embedding."""
     recognised: bool = True
     """Whether it can't be a video model of the space scheme instead."""
     notes: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ HUGGING_FACE: dict[str, Family] = {
     "vit_msn": Family("MSN of transformers", IMAGENET),
     "dinov2": Family("DINOv2 of transformers", IMAGENET),
     "dinov2_with_registers": Family("DINOv2 with registers of transformers", IMAGENET, antialias=True),
+    "dinov3_vit": Family("DINOv3 of transformers", IMAGENET, 1e-5, rotary=True),
     "clip": Family("CLIP of transformers", CLIP, 1e-5, "quick_gelu"),
 }
 """By the ``model_type`` of config.json."""
@@ -77,6 +80,8 @@ def of_transformers(config: Mapping[str, Any], layout: ImageLayout, names: Colle
         return HUGGING_FACE[stated]
     if layout == "clip":
         return HUGGING_FACE["clip"]
+    if layout == "dinov3":
+        return HUGGING_FACE["dinov3_vit"]
     if any("layer_scale1" in name for name in names):
         registers = any(name.endswith("register_tokens") for name in names)
         return HUGGING_FACE["dinov2_with_registers" if registers else "dinov2"]

@@ -9,8 +9,8 @@ from torch import Tensor
 from timesformer.weights.formats.images.jax import join_attention
 from timesformer.weights.report import WeightsError
 
-ImageLayout = Literal["vit", "clip", "openclip"]
-"""Names of image models: transformers' ViT and its relatives, transformers' CLIP, and OpenCLIP."""
+ImageLayout = Literal["vit", "dinov3", "clip", "openclip"]
+"""Names of image models: transformers' ViT and its relatives, its DINOv3 and its CLIP, and OpenCLIP."""
 
 WITH_HEAD = re.compile(r"(?:vit|deit|dinov2|dinov2_with_registers)\.$")
 """Prefix of transformers' backbones, beside which their classifier is stored."""
@@ -19,6 +19,7 @@ PATTERNS: dict[ImageLayout, tuple[str, str]] = {
         r"embeddings\.cls_token$",
         r"(?:encoder\.layer|layers)\.\d{1,18}\.attention\.(?:attention\.query|q_proj)\.",
     ),
+    "dinov3": (r"embeddings\.cls_token$", r"(?:model\.)?layer\.\d{1,18}\.attention\.q_proj\."),
     "clip": (r"embeddings\.class_embedding$", r"encoder\.layers\.\d{1,18}\.self_attn\."),
     "openclip": (r"class_embedding$", r"transformer\.resblocks\.\d{1,18}\."),
 }
@@ -26,6 +27,7 @@ PATTERNS: dict[ImageLayout, tuple[str, str]] = {
 
 BLOCKS: dict[ImageLayout, str] = {
     "vit": r"(?:encoder\.layer|layers)\.(\d{1,18})\.",
+    "dinov3": r"(?:model\.)?layer\.(\d{1,18})\.",
     "clip": r"encoder\.layers\.(\d{1,18})\.",
     "openclip": r"transformer\.resblocks\.(\d{1,18})\.",
 }
@@ -38,6 +40,11 @@ TRUNKS: dict[ImageLayout, dict[str, str]] = {
         "embeddings.patch_embeddings.projection": "patch_embed.proj",
         "layernorm": "norm",
         "classifier": "head",
+    },
+    "dinov3": {
+        "embeddings.cls_token": "cls_token",
+        "embeddings.register_tokens": "reg_token",
+        "embeddings.patch_embeddings": "patch_embed.proj",
     },
     "clip": {
         "embeddings.class_embedding": "cls_token",
@@ -68,6 +75,16 @@ INNER: dict[ImageLayout, dict[str, str]] = {
         "attention.o_proj": "attn.proj",
         "intermediate.dense": "mlp.fc1",
         "output.dense": "mlp.fc2",
+        "layer_scale1.lambda1": "ls1.gamma",
+        "layer_scale2.lambda1": "ls2.gamma",
+    },
+    "dinov3": {
+        "attention.q_proj": "attn.query",
+        "attention.k_proj": "attn.key",
+        "attention.v_proj": "attn.value",
+        "attention.o_proj": "attn.proj",
+        "mlp.up_proj": "mlp.fc1",
+        "mlp.down_proj": "mlp.fc2",
         "layer_scale1.lambda1": "ls1.gamma",
         "layer_scale2.lambda1": "ls2.gamma",
     },

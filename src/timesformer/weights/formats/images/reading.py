@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from timesformer.config.checks import fits
+from timesformer.model import rotary
 from timesformer.weights.formats import settings
 from timesformer.weights.formats.files import Raw
 from timesformer.weights.formats.images import exact, families, jax, names, refused
@@ -50,7 +51,7 @@ def read(
     """
     source = str(raw.path)
     refused.by_config(_vision(raw.config), source)
-    refused.by_names(tensors, source)
+    refused.by_names(tensors, source, rotary=layout == "dinov3")
     if any(name.startswith("fc_norm.") for name in tensors):
         raise WeightsError(
             f"{source} has fc_norm: its head uses the average of the patches, which isn't supported; choose a ViT "
@@ -71,7 +72,8 @@ def read(
         family = families.of_timm(raw.config, renamed, raw.tensors, held) if layout == "official" else families.PLAIN
         if raw.container == "arrays":
             stated = replace(stated, heads=jax.jax_heads(raw.tensors))
-    facts = {"activation": family.activation, "norm_eps": family.eps, "resize": family.resize} | dict(stated.model)
+    facts = {"activation": family.activation, "norm_eps": family.eps, "resize": family.resize, "rotary": family.rotary}
+    facts |= dict(stated.model)
     grids = [side for side in (size, stated.size) if side]
     merged, left_out, notes = _merged(renamed, grids, source)
     clip, assumed = _normalised(stated.clip, family)
@@ -116,7 +118,7 @@ def _stated_by_transformers(raw: Raw, family: Family) -> Settings:
     config, source = _vision(raw.config), str(raw.path)
     facts: dict[str, Any] = {}
     if not config:
-        return Settings()
+        return Settings(size=(224, 224) if family.rotary else None)
     activation = config.get("hidden_act", family.activation)
     if activation not in ACTIVATIONS:
         raise WeightsError(
@@ -129,6 +131,8 @@ def _stated_by_transformers(raw: Raw, family: Family) -> Settings:
     heads = config.get("num_attention_heads", 12)
     if not fits(heads, int) or heads < 1:
         raise WeightsError(f"{source} has num_attention_heads {heads!r:.40}; it must be a whole number above 0.")
+    if family.rotary and config.get("rope_theta", rotary.BASE) != rotary.BASE:
+        raise WeightsError(f"{source} has rope_theta {config['rope_theta']!r:.40}; only {rotary.BASE} is supported.")
     facts |= {"activation": activation, "norm_eps": float(eps)}
     labels, unreadable = settings.class_names(config.get("id2label"))
     crop, resized = _crop(raw.processor)

@@ -19,7 +19,10 @@ class Obstacle:
 
 HIERARCHICAL = Obstacle("it has windows or stages of several resolutions", "vit-base-in21k")
 RELATIVE = Obstacle("its attention has relative position biases", "mae-base or vit-base-in21k")
-ROTARY = Obstacle("its positions are rotary", "dinov2-base or dinov2-base-reg")
+ROTARY = Obstacle(
+    "its positions are rotary, and of another kind or in another format than DINOv3's in transformers",
+    "dinov2-base-reg, or from facebook/dinov3-vitb16-pretrain-lvd1689m",
+)
 SWIGLU = Obstacle("its MLP is a SwiGLU", "dinov2-large")
 NORMED = Obstacle("it normalises queries and keys", "dinov2-base")
 NO_CLASS_TOKEN = Obstacle("it has no class token", "clip-base-16 or dinov2-base")
@@ -29,7 +32,7 @@ BY_TYPE: dict[str, Obstacle] = {
         ("swin", "swinv2", "hiera", "mvit", "pvt", "pvt_v2", "focalnet", "sam2_hiera_det_model"), HIERARCHICAL
     ),
     **dict.fromkeys(("beit", "data2vec-vision", "vitdet", "sam", "sam_vision_model"), RELATIVE),
-    **dict.fromkeys(("dinov3_vit", "eva", "pixtral", "vjepa2"), ROTARY),
+    **dict.fromkeys(("eva", "pixtral", "vjepa2"), ROTARY),
     **dict.fromkeys(("siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model", "ijepa"), NO_CLASS_TOKEN),
 }
 """By the ``model_type`` of a config.json."""
@@ -63,12 +66,15 @@ def by_config(config: Mapping[str, Any], source: str) -> None:
         for pattern, obstacle in BY_ARCHITECTURE.items():
             if re.match(pattern, architecture):
                 raise _error(source, f"{architecture:.60} model", obstacle)
-    if config.get("use_swiglu_ffn") is True:
+    if config.get("use_swiglu_ffn") is True or config.get("use_gated_mlp") is True:
         raise _error(source, f"{kind!s:.40} model", SWIGLU)
 
 
-def by_names(names: Collection[str], source: str) -> None:
-    """Raise :class:`WeightsError` if an image model's tensor names are of an architecture that can't be expressed."""
+def by_names(names: Collection[str], source: str, *, rotary: bool = False) -> None:
+    """Raise :class:`WeightsError` if an image model's tensor names are of an architecture that can't be expressed.
+
+    ``rotary`` says that the model has DINOv3's rotary positions, so it needs no position embedding.
+    """
     for pattern, obstacle in BY_NAME:
         if found := next((name for name in names if re.search(pattern, name)), None):
             raise _error(source, f"model with {found:.80}", obstacle)
@@ -79,7 +85,7 @@ def by_names(names: Collection[str], source: str) -> None:
     if has["block"] and has["patch"]:
         if not has["class"]:
             raise _error(source, "vision transformer", NO_CLASS_TOKEN)
-        if not has["position"]:
+        if not has["position"] and not rotary:
             raise _error(source, "vision transformer without position embedding", ROTARY)
 
 
