@@ -1,35 +1,27 @@
-"""Time and memory of one training step: all kept, only matrix products kept, or blocks run again; by turns.
+"""Time and memory of one training step: all kept, economical blocks, or blocks run again; by turns.
 
     python benchmarks/recomputing.py [--device cuda] [--precisions fp32 bf16] [--rounds 10] [--batch 1] [--frames 8]
 
 ViT-B with divided attention; forward and backward pass, without the optimiser. Each round times one step of each way,
 so a busy machine slows all; the ratio to "all kept" is the median over the rounds. On a CPU the time is that of the
-process, and on CUDA there is the peak of allocated memory, too. By itself a model keeps all on a GPU, and on a CPU
-where tokens are few. Ends in one JSON line.
+process, and on CUDA there is the peak of allocated memory, too. By itself a model keeps all on a GPU, and is economical
+on a CPU, so on a GPU the first two ways are the same. Ends in one JSON line.
 """
 
 import argparse
 import json
 import statistics
 import time
-from functools import partial
 from unittest import mock
 
 import torch
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 from timesformer.config.model import ModelConfig
 from timesformer.model import recompute
 from timesformer.model.transformer import TimeSformer
 
-_aten = torch.ops.aten
-ON_CUDA = {
-    _aten._scaled_dot_product_flash_attention.default,
-    _aten._scaled_dot_product_efficient_attention.default,
-    _aten._scaled_dot_product_cudnn_attention.default,
-}
-WAYS = ("all kept", "products kept", "checkpointed")
+WAYS = ("all kept", "economical", "checkpointed")
 
 
 def step(model: TimeSformer, clips: torch.Tensor, *, way: str, half: bool) -> tuple[float, int]:
@@ -37,13 +29,8 @@ def step(model: TimeSformer, clips: torch.Tensor, *, way: str, half: bool) -> tu
     device = clips.device.type
     model.zero_grad(set_to_none=True)
     model.checkpointing = -1 if way == "checkpointed" else 0
-    contexts = partial(create_selective_checkpoint_contexts, list(recompute.PRODUCTS | ON_CUDA))
-    ways = {
-        "all kept": lambda block, *_, **__: block,
-        "products kept": lambda block, *_, **__: partial(checkpoint, block, use_reentrant=False, context_fn=contexts),
-        "checkpointed": recompute.how,
-    }
-    with mock.patch.object(recompute, "how", ways[way]):
+    how = (lambda block, *_, **__: block) if way == "all kept" else recompute.how
+    with mock.patch.object(recompute, "how", how):
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
             torch.cuda.synchronize()

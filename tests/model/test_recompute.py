@@ -1,5 +1,6 @@
 """What a training step computes again instead of keeping changes neither results nor gradients."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -31,25 +32,71 @@ def outcome(model: TimeSformer, clips: Tensor, *, half: bool = False) -> list[Te
     return [logits, *torch.autograd.grad(logits.float().logsumexp(-1).sum(), values, allow_unused=True)]
 
 
-@pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("name", ["space", "divided", "class_in_time"])
-def test_kept_or_computed_again_the_gradients_are_the_same_bit_by_bit(
-    name: str, half: bool, fused: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attention, "EXPLICIT_KEYS", 0 if fused else 256)
-    model = TimeSformer(replace(reference.VARIANTS[name], drop_path=0.5))
-    reference.randomise(model)
-    model.embedding.patch.weight.requires_grad_(False)  # parts may be frozen
-    model.blocks[0].mlp[2].weight.requires_grad_(False)
-    clips, found = torch.randn(CLIPS), []
-    for checkpointing, small in ((0, 2**60), (0, 0), (1, 0), (-1, 0)):
-        model.checkpointing = checkpointing
+def compared(model: TimeSformer, clips: Tensor, monkeypatch: pytest.MonkeyPatch, *, half: bool = False) -> float:
+    """The largest relative difference that economical blocks make, of the logits and of any parameter's gradient."""
+    found = []
+    for small in (2**60, 0):
         monkeypatch.setattr(recompute, "SMALL", small)
         found.append(outcome(model, clips, half=half))
-    for plain, *others in zip(*found, strict=True):
-        for other in others:
-            assert other is plain is None or torch.equal(other, plain)
+    differences = [0.0]
+    for plain, other in zip(*found, strict=True):
+        assert (plain is None) == (other is None)
+        if plain is not None and other is not None:
+            assert plain.dtype is other.dtype
+            differences.append(((other - plain).norm() / plain.norm().clamp_min(1e-30)).item())
+    return max(differences)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("name", reference.EVERY)
+def test_economical_blocks_have_the_results_and_gradients_of_plain_ones(
+    name: str, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "EXPLICIT_KEYS", 0 if fused else 256)
+    model = TimeSformer(replace(reference.EVERY[name], drop_path=0.5))
+    reference.randomise(model)
+    clips = torch.randn(CLIPS)
+    assert compared(model, clips, monkeypatch, half=True) < 0.05
+    assert compared(model, clips, monkeypatch) < 2e-6
+    assert compared(model.double(), clips.double(), monkeypatch) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["divided", "class_in_time"])
+def test_few_tokens_pass_the_zero_initialised_projection_by_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = TimeSformer(replace(reference.VARIANTS[name], drop_path=0.5, width=128)).double()
+    reference.randomise(model)
+    assert compared(model, torch.randn(1, 4, 3, 8, 8, dtype=torch.float64), monkeypatch) < 1e-12
+
+
+@pytest.mark.parametrize("frozen", ["embedding", "blocks.0", "weight", "bias", "norm", "mlp.2.weight", "qkv"])
+def test_frozen_parameters_get_no_gradient_and_the_others_the_same(
+    frozen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = TimeSformer(replace(reference.VARIANTS["divided"], drop_path=0.5)).double()
+    reference.randomise(model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(frozen not in name)
+    assert compared(model, torch.randn(CLIPS, dtype=torch.float64), monkeypatch) < 1e-12
+
+
+def test_economical_blocks_have_first_derivatives_only() -> None:
+    model = TimeSformer(reference.VARIANTS["divided"]).train()
+    weight = model.blocks[0].mlp[0].weight
+    (gradient,) = torch.autograd.grad(model(torch.randn(CLIPS)).sum(), weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_attention_of_a_caller_and_a_look_at_the_steps_work_in_training() -> None:
+    model, calls = TimeSformer(reference.VARIANTS["divided"]).train(), []
+
+    def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        calls.append("attend")
+        return attention.explicit(query, key, value)
+
+    model.features(torch.randn(CLIPS), attend=attend)
+    model.features(torch.randn(CLIPS), before_step=lambda step, *_: calls.append(step.step.name))
+    assert calls == ["attend"] * 4 + ["time", "space"] * 2
 
 
 def products(model: TimeSformer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -96,9 +143,8 @@ class Casts(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("checkpointing", [0, -1])
-def test_autocast_keeps_no_copies_of_a_blocks_weights(checkpointing: int) -> None:
-    model = TimeSformer(reference.VARIANTS["divided"], checkpointing=checkpointing).train()
+def test_autocast_keeps_no_copies_of_a_checkpointed_blocks_weights() -> None:
+    model = TimeSformer(reference.VARIANTS["divided"], checkpointing=-1).train()
     layer = nn.Linear(16, 16)
     with torch.autocast("cpu", torch.bfloat16):
         layer(torch.randn(1, 16))
@@ -106,6 +152,40 @@ def test_autocast_keeps_no_copies_of_a_blocks_weights(checkpointing: int) -> Non
         with Casts() as casts:
             layer(torch.randn(1, 16))
     assert casts.count == 3  # tokens, weight and bias; the last two would be kept
+
+
+def hooked(block: nn.Module) -> None:
+    block.mlp[1].register_forward_hook(lambda *_: None)
+
+
+def without_bias(block: nn.Module) -> None:
+    block.steps["time"].proj = nn.Linear(16, 16, bias=False)
+
+
+def with_parameters_in_the_activation(block: nn.Module) -> None:
+    block.mlp[1] = nn.PReLU()
+
+
+def with_a_longer_mlp(block: nn.Module) -> None:
+    block.mlp.append(nn.Dropout())
+
+
+def replaced(block: nn.Module) -> None:
+    block.steps["space"].qkv = Added(16, 48)
+
+
+def compiled(block: nn.Module) -> None:
+    block.compile(backend="eager")
+
+
+@pytest.mark.parametrize(
+    "change", [hooked, without_bias, with_parameters_in_the_activation, with_a_longer_mlp, replaced, compiled]
+)
+def test_a_block_that_is_not_plain_is_called_itself(change: Callable[[nn.Module], None]) -> None:
+    block, tokens = TimeSformer(reference.VARIANTS["divided"]).blocks[0].train(), torch.zeros(1, 97, 16)
+    assert recompute.how(block, tokens, whole=False) is not block
+    change(block)
+    assert recompute.how(block, tokens, whole=False) is block
 
 
 class Added(nn.Linear):

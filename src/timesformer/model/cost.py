@@ -9,7 +9,7 @@ from typing import Literal
 
 from timesformer.config.checks import choice
 from timesformer.config.model import ModelConfig
-from timesformer.model import schemes
+from timesformer.model import attention, schemes
 from timesformer.model.schemes import Grid, Step
 
 
@@ -26,7 +26,7 @@ class Cost:
     activations: int
     """Bytes that one clip keeps for the backward pass on a GPU (estimate)."""
     activations_on_cpu: int
-    """Bytes that one clip keeps on a CPU, which keeps matrix products and computes the rest again (estimate)."""
+    """Bytes that one clip keeps on a CPU, where LayerNorm, softmax and the activation are computed again (estimate)."""
     checkpointed: int
     """Bytes that one clip keeps if every block runs again in the backward pass (estimate)."""
 
@@ -49,13 +49,13 @@ def cost(
     inputs, stream = 4 * 3 * config.patch**2 * grid.tokens, 4 * config.width * _tokens(config, grid)
     inputs += stream + 8 * _tokens(config, grid) if config.norm_pre else 0
     between, kept = config.depth - 1, partial(_kept, config, grid, value=value)
-    products = partial(_kept_products, config, grid, value=value)
+    on_cpu = partial(_kept_on_cpu, config, grid, value=value)
     return Cost(
         parameters=parameters(config),
         multiply_adds=multiply_adds(config, frames=frames, size=size),
         keys=keys_per_query(config, frames=frames, size=size),
         activations=inputs + between * kept() + kept(last=True),
-        activations_on_cpu=inputs + between * products() + products(last=True),
+        activations_on_cpu=inputs + between * on_cpu() + on_cpu(last=True),
         checkpointed=inputs + config.depth * stream + kept(),
     )
 
@@ -158,17 +158,22 @@ def _kept(config: ModelConfig, grid: Grid, *, value: int, last: bool = False) ->
     return block + ends * (each + 2 * value * int(width * config.mlp_ratio))
 
 
-def _kept_products(config: ModelConfig, grid: Grid, *, value: int, last: bool = False) -> int:
-    """Bytes of one clip that a block keeps if it keeps its tokens and the results of matrix products and attention.
+def _kept_on_cpu(config: ModelConfig, grid: Grid, *, value: int, last: bool = False) -> int:
+    """Bytes that a block keeps of one clip if :mod:`timesformer.model.economy` computes it.
 
-    See :mod:`timesformer.model.recompute`, and :func:`_kept` for what is left out.
+    A step keeps its tokens, and queries, keys and values of every group; with fused attention (many keys), attended
+    values and one number per query and head, too. The MLP keeps its tokens and the hidden values before the activation.
+    See :func:`_kept` for what is left out.
     """
     width, tokens = config.width, _tokens(config, grid)
-    block = 4 * width * tokens
+    block = 0
     for step in schemes.steps(config):
-        seen = grid.tokens if step.prefix == "excluded" else tokens
-        queries, outputs = schemes.group_count(step, grid) * _queries(step, config, grid), _outputs(step, config, grid)
-        block += value * width * (3 * seen + 2 * queries) + 4 * config.heads * queries
-        block += value * width * outputs if schemes.has_zero_projection(step, config) else 0
+        groups, outputs = schemes.group_count(step, grid), _outputs(step, config, grid)
+        queries, keys = groups * _queries(step, config, grid), groups * _keys(step, config, grid)
+        block += 4 * width * tokens + 3 * value * width * keys
+        if _keys(step, config, grid) > attention.EXPLICIT_KEYS:
+            block += value * width * queries + 4 * config.heads * queries
+        if schemes.has_zero_projection(step, config) and queries <= width:
+            block += value * width * outputs
     ends = schemes.prefix_count(config, grid) if last else tokens
-    return block + value * ends * (width + int(width * config.mlp_ratio))
+    return block + 4 * width * tokens + ends * value * int(width * config.mlp_ratio)

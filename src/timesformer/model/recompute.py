@@ -20,16 +20,17 @@ SMALL = 2**15
 def how(block: nn.Module, tokens: Tensor, *, whole: bool) -> Callable[..., Tensor]:
     """How to call a block: as it is, or so that the backward pass computes again what it needs.
 
-    ``whole`` keeps nothing but the tokens, and the backward pass runs the block again (gradient checkpointing). A block
-    in training on a CPU is computed by :mod:`timesformer.model.economy`. A GPU keeps all: there, computing again takes
-    a larger part of the step.
+    ``whole`` keeps nothing but the tokens, and the backward pass runs the block again (gradient checkpointing).
+    Otherwise, :mod:`timesformer.model.economy` computes a block in training on a CPU. A GPU keeps all: there, computing
+    again takes a larger part of the step.
     """
     if not torch.is_grad_enabled():
         return block
-    economical = block.training and tokens.device.type == "cpu" and not torch.compiler.is_compiling()
-    economical = economical and tokens.numel() >= SMALL and economy.applies(block)
-    run = partial(economy.block, block) if economical else block
-    return partial(_checkpointed, run) if whole else run
+    if whole:
+        return partial(_checkpointed, block)
+    if not block.training or tokens.device.type != "cpu" or tokens.numel() < SMALL or torch.compiler.is_compiling():
+        return block
+    return partial(economy.block, block) if economy.applies(block) else block
 
 
 def _checkpointed(block: Callable[..., Tensor], *arguments: Any, **options: Any) -> Tensor:
