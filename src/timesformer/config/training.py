@@ -47,6 +47,9 @@ class AugmentConfig:
     """Mixup: alpha of the beta distribution; 0 is off."""
     cutmix: float = 0.0
     """CutMix: alpha of the beta distribution; 0 is off. With mixup on too, one of the two is drawn for each batch."""
+    versions: int = 0
+    """Random versions of each video, drawn once, that all epochs take in turn; 0 draws a new one each time. Frozen
+    blocks then compute each version once (engine.frozen_cache), without drop path."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -64,8 +67,8 @@ class AugmentConfig:
         )
         for name, value in (("colour", self.colour), ("erase", self.erase)):
             require(0 <= value <= 1, f"{name} is {value}; it must lie between 0 and 1.")
-        at_least(0, self, "rand_augment", "mixup", "cutmix")
-        at_most(self, rand_augment=100, mixup=10**4, cutmix=10**4)
+        at_least(0, self, "rand_augment", "mixup", "cutmix", "versions")
+        at_most(self, rand_augment=100, mixup=10**4, cutmix=10**4, versions=10**4)
         require(0 <= self.magnitude <= 30, f"magnitude is {self.magnitude}; it must lie between 0 and 30.")
 
 
@@ -146,6 +149,8 @@ class EngineConfig:
     """Data loading processes; -1 chooses by the number of cores."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Keep all decoded frames in memory at the training size; "auto" does so when they fit into an eighth of it."""
+    frozen_cache: bool = True
+    """Keep what frozen blocks compute for the versions of each video (augment.versions), in memory or on disk."""
     checkpointing: int = 0
     """Gradient checkpointing: blocks, from the first, that are recomputed in the backward pass; -1 is all of them."""
     optimizer_in_backward: bool = False
@@ -197,6 +202,11 @@ class TrainConfig:
     """Blocks, from the first, that are not trained, along with the embeddings below them."""
     lora: int = 0
     """LoRA: rank of the adapters that are trained in place of the attention weights of `init`; 0 is off."""
+
+    @property
+    def frozen_depth(self) -> int:
+        """Blocks, from the first, in which nothing is trained, nor in the embeddings below them; 0 for none."""
+        return self.model.depth if self.freeze == "backbone" else self.frozen_blocks
 
     def __post_init__(self) -> None:
         check_fields(self)

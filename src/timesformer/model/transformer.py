@@ -122,17 +122,52 @@ class TimeSformer(nn.Module):
         In the space scheme the frames' class tokens are averaged before the last LayerNorm. ``attend`` computes the
         attention of every step, for callers that need its weights. ``before_step`` sees the tokens before every step.
         """
+        tokens, grid = self._embedded(clips)
+        blocks = range(len(self.blocks))
+        return self._pooled(self._through(blocks, tokens, grid, attend=attend, before_step=before_step), grid)
+
+    def lower(self, clips: Tensor, blocks: int) -> Tensor:
+        """The tokens after the first ``blocks`` blocks: (b, t, 3, h, w) -> (b, prefix + t*h*w, d).
+
+        After the last block, in training, the prefix tokens alone. :meth:`upper` goes on from there.
+        """
+        tokens, grid = self._embedded(clips)
+        return self._through(range(blocks), tokens, grid)
+
+    def upper(self, tokens: Tensor, grid: Grid, blocks: int) -> Tensor:
+        """Logits from the tokens that :meth:`lower` gave after ``blocks`` blocks: (b, n, d) -> (b, classes)."""
+        tokens = self._through(range(blocks, len(self.blocks)), tokens, grid)
+        return self.head(self._pooled(tokens, grid))
+
+    def _embedded(self, clips: Tensor) -> tuple[Tensor, Grid]:
+        """The tokens that enter the first block, and their grid."""
         tokens, grid = self.embedding(clips)
         if self.norm_pre is not None:
             tokens = self.norm_pre(tokens)
         for step in schemes.steps(self.config):
             schemes.check(step, grid)
+        return tokens, grid
+
+    def _through(
+        self,
+        blocks: range,
+        tokens: Tensor,
+        grid: Grid,
+        *,
+        attend: Attend = attend,
+        before_step: BeforeStep | None = None,
+    ) -> Tensor:
+        """The tokens after some consecutive blocks, by their numbers."""
         checkpointed = len(self.blocks) if self.checkpointing < 0 else self.checkpointing
-        for number, block in enumerate(self.blocks):
+        for number in blocks:
             # Only prefix tokens leave the last block, so training spares the patches its MLP; in evaluation a hook on
             # the block may look at them.
             last = self.training and number == len(self.blocks) - 1
-            run = recompute.how(block, tokens, whole=number < checkpointed)
+            run = recompute.how(self.blocks[number], tokens, whole=number < checkpointed)
             tokens = run(tokens, grid, prefix_only=last, attend=attend, before_step=before_step)
+        return tokens
+
+    def _pooled(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """The mean of the class tokens after the last LayerNorm: (b, n, d) -> (b, d)."""
         prefix, each = schemes.prefix_count(self.config, grid), 1 + self.config.registers
         return self.norm(tokens[:, :prefix:each].mean(dim=1))

@@ -15,6 +15,7 @@ from timesformer.data.manifest import Manifest
 from timesformer.tasks.table import best_measure
 from timesformer.training import epoch, head, opening, saving, stopping
 from timesformer.training.engine import optimiser, processes
+from timesformer.training.frozensupply import FrozenSupply, supply
 from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.run import resuming
 from timesformer.training.run.runfolder import RunFolder
@@ -76,8 +77,8 @@ def train(
                 if config.optim.optimizer == "lbfgs":
                     _fit(current, state, caught, board, on_epoch)
                 else:
-                    with closing(Supply(clips, config, world, start=state.done, warn=display.warn)) as supply:
-                        _run(current, state, supply, caught, board, on_epoch)
+                    with closing(supply(current, clips, start=state.done, caught=caught)) as batches:
+                        _run(current, state, batches, caught, board, on_epoch)
                 saving.keep(current, epoch.snapshot(current, state), run.final)
             except DataError:  # once the videos are repaired, the training can continue from here
                 saving.name_broken(current, state)
@@ -111,14 +112,14 @@ def _fit(current: Session, state: State, caught: list[int], board: tensorboard.B
 def _run(
     current: Session,
     state: State,
-    supply: Supply,
+    batches: Supply | FrozenSupply,
     caught: list[int],
     board: tensorboard.Board,
     on_epoch: OnEpoch | None,
 ) -> None:
     """Make all remaining steps and end all remaining epochs; raises Stopped between two steps."""
     config, optim, world = current.config, current.config.optim, current.world
-    plan = supply.plan
+    plan = batches.plan
     per_epoch, steps = len(plan), len(plan) * optim.epochs
     resuming.check_progress(current.run.last, state, per_epoch=per_epoch, epochs=optim.epochs)
     saved = time.monotonic()
@@ -131,7 +132,7 @@ def _run(
             current.display.begin("training", steps, state.done, validations=optim.epochs)
         else:
             before = time.monotonic()
-            batch = next(supply)
+            batch = next(batches)
             state.waited += time.monotonic() - before
             lr = optimiser.rate(state.done, steps=steps, per_epoch=per_epoch, optim=optim)
             optimiser.set_rate(current.optimizer, lr)
@@ -148,13 +149,13 @@ def _run(
             bool(caught) and len(state.rows) < optim.epochs,
             time.monotonic() - saved > 60 * config.engine.save_minutes,
             not math.isfinite(state.loss),
-            len(state.found) > config.engine.broken_share * len(supply.clips.items),
+            len(state.found) > config.engine.broken_share * len(batches.items),
         )
         if diverged:
             raise not_a_number(f"the loss of step {state.done}")
         if spoiled:
             saving.share_found(current, state)
-            saving.check_broken(state.found, supply.clips.items, config)
+            saving.check_broken(state.found, batches.items, config)
         if stop:
             raise Stopped
         if ended or due:

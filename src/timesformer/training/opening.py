@@ -15,7 +15,6 @@ from timesformer.training import saving
 from timesformer.training.engine import adapters, arithmetic, optimiser
 from timesformer.training.engine.processes import World
 from timesformer.training.run.runfolder import RunFolder
-from timesformer.training.run.state import SaveError
 from timesformer.training.session import Session
 from timesformer.training.shown import tensorboard
 from timesformer.training.shown.display import Display
@@ -114,12 +113,7 @@ def training_clips(
         raise Stopped
     found = world.collect({video.key: video.reason for video in decoded if isinstance(video, Broken)})
     broken = {key: reason for each in found for key, reason in each.items()}
-    if world.first:
-        try:
-            run.write_broken(broken, {})
-        except SaveError as error:
-            display.warn(str(error))
-    saving.check_broken(broken, items, config)
+    saving.check_all(broken, items, config, run=run, display=display, first=world.first)
     return TrainingClips(manifest, items, config, cache=decoded)
 
 

@@ -11,8 +11,10 @@ from timesformer.data.items import DataError, Item, counted, some
 from timesformer.model.transformer import TimeSformer
 from timesformer.training.engine import processes
 from timesformer.training.run import sharded
+from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.run.state import Saved, SaveError, State
 from timesformer.training.session import Session
+from timesformer.training.shown.display import Display
 from timesformer.weights import checkpoint
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.report import WeightsError
@@ -69,11 +71,16 @@ def share_found(session: Session, state: State) -> None:
 def save(session: Session, state: State) -> None:
     """Write the state to resume from; a full disk is a warning, and the previous state stays.
 
+    Before the first step nothing is written: a training that starts again does the same, whereas torch would make a
+    step to collect the optimiser's state.
+
     Raises :class:`SaveError`, in all processes, where it failed :data:`MOST` times in a row, or where the run's folder
     is gone: a training that saves nothing must not continue.
     """
     guard(session)
     share_found(session, state)
+    if not state.done:
+        return
     world = session.world
     now = replace(
         state,
@@ -130,10 +137,15 @@ def _write_parts(session: Session, state: State) -> str:
 def name_broken(session: Session, state: State) -> None:
     """Write the list of broken videos of an epoch that did not end."""
     if session.world.first:
-        try:
-            session.run.write_broken(state.found, state.damaged)
-        except SaveError as error:
-            session.display.warn(str(error))
+        _write_broken(session.run, state.found, state.damaged, session.display)
+
+
+def _write_broken(run: RunFolder, found: dict[str, str], damaged: dict[str, str], display: Display) -> None:
+    """Write the list of broken videos; what can't be written is a warning."""
+    try:
+        run.write_broken(found, damaged)
+    except SaveError as error:
+        display.warn(str(error))
 
 
 def report(session: Session, state: State) -> None:
@@ -154,6 +166,18 @@ def report(session: Session, state: State) -> None:
                     f"{fate}: {counted(len(found), f'{name} video')}{latest}: {names}; see {session.run.broken.name}."
                 )
                 session.display.warn(text)
+
+
+def check_all(
+    found: dict[str, str], items: Sequence[Item], config: TrainConfig, *, run: RunFolder, display: Display, first: bool
+) -> None:
+    """Write the list of the videos found broken once all were read, and raise DataError where they are too many.
+
+    ``first`` says whether this is the process that writes files.
+    """
+    if first:
+        _write_broken(run, found, {}, display)
+    check_broken(found, items, config)
 
 
 def check_broken(found: dict[str, str], items: Sequence[Item], config: TrainConfig) -> None:

@@ -15,7 +15,7 @@ from timesformer.data.manifest import Manifest
 from timesformer.errors import TimesformerError
 from timesformer.model.transformer import TimeSformer
 from timesformer.tasks import regression, table
-from timesformer.training.engine import adapters, arithmetic, optimiser, processes
+from timesformer.training.engine import adapters, arithmetic, frozen, optimiser, processes
 from timesformer.training.engine.processes import World
 from timesformer.training.run import resuming, sharded
 from timesformer.training.run.runfolder import RunFolder
@@ -51,7 +51,7 @@ class Session:
     model: TimeSformer
     """The bare model; where parameters are sharded its tensors are shards."""
     shared: nn.Module
-    """The model as this process trains it."""
+    """The model as this process trains it; in two parts where the lower one is frozen and computes the same again."""
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     """Scales the loss of a float16 training; does nothing in other precisions."""
@@ -98,11 +98,13 @@ def _build(
         regression.rescale_head(model.head, started.target_stats, target_stats)
     model.checkpointing = config.engine.checkpointing
     optimiser.freeze(model, config.freeze, blocks=config.frozen_blocks)
+    frozen.hold_still(model, config)
     if config.lora:
         adapters.add(model, config.lora, missing)
         display.say(f"LoRA of rank {config.lora}: {adapters.summary(model)}")
     model.to(world.device).train()
-    shared = processes.share(model, world, config.engine)
+    parted = frozen.Parted(model, config) if frozen.is_parted(config, processes=world.size) else model
+    shared = processes.share(parted, world, config.engine)
     optimizer = optimiser.build(model, config.optim, depth=config.model.depth)
     if config.engine.optimizer_in_backward:
         optimiser.in_backward(optimizer)

@@ -6,6 +6,7 @@ step, and the result of the training is the same.
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches import dataset, loaders
@@ -29,16 +30,47 @@ class SupplyError(TrainingError):
     """Workers are lost whatever they decode."""
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Which clips each step of a training takes, and which of them are this process's."""
+
+    order: Callable[[int], list[list[Place]]]
+    """The batches of an epoch, over all processes; every epoch has as many."""
+    epochs: int
+    world: World
+
+    @property
+    def plan(self) -> list[int]:
+        """Clips of each step of an epoch, over all processes."""
+        return [len(batch) for batch in self.order(0)]
+
+    def places(self, step: int) -> Iterator[list[Place]]:
+        """This process's share of every batch from a step on."""
+        per_epoch = len(self.plan)
+        orders = (batch for epoch in range(step // per_epoch, self.epochs) for batch in self.order(epoch))
+        return (batch[self.world.rank :: self.world.size] for batch in itertools.islice(orders, step % per_epoch, None))
+
+
+def training_steps(clips: TrainingClips, config: TrainConfig, world: World) -> Steps:
+    """The steps of a training: in each epoch all clips, as often as they are repeated, in another random order."""
+
+    def order(epoch: int) -> list[list[Place]]:
+        optim, seed = config.optim, config.engine.seed
+        return epoch_order(
+            len(clips.items), epoch=epoch, repeats=optim.repeats, batch=optim.batch, seed=seed, shards=clips.shards
+        )
+
+    return Steps(order, config.optim.epochs, world)
+
+
 class Supply:
     """This process's share of every batch from a step on."""
 
     def __init__(
-        self, clips: TrainingClips, config: TrainConfig, world: World, *, start: int, warn: Callable[[str], None]
+        self, clips: TrainingClips, steps: Steps, *, start: int, workers: int, warn: Callable[[str], None]
     ) -> None:
-        self.clips, self.config, self.world, self.warn = clips, config, world, warn
-        self.plan = [len(batch) for batch in self._order(0)]
-        """Clips of each step of an epoch, over all processes."""
-        self.workers = config.engine.workers
+        self.clips, self.steps, self.workers, self.warn = clips, steps, workers, warn
+        self.plan, self.items = steps.plan, clips.items
         self._step = start
         self._times = 0
         """How often the only worker was lost over the current batch."""
@@ -61,7 +93,7 @@ class Supply:
                 if not self._lost(ended):
                     self._stream = self._from(self._step)
                     continue
-                batch = self._one_by_one(next(self._places(self._step)))
+                batch = self._one_by_one(next(self.steps.places(self._step)))
                 self._stream = self._from(self._step + 1)
             self._step += 1
             self._times = 0
@@ -73,26 +105,8 @@ class Supply:
 
     def _from(self, step: int) -> Iterator[Batch]:
         """Batches from a step on, with the workers that are left."""
-        pin = self.world.device.type == "cuda"
-        return dataset.batches(self.clips, self._places(step), workers=self.workers, pin=pin)
-
-    def _places(self, step: int) -> Iterator[list[Place]]:
-        """This process's share of every batch from a step on."""
-        per_epoch = len(self.plan)
-        epochs = range(step // per_epoch, self.config.optim.epochs)
-        orders = (batch for epoch in epochs for batch in self._order(epoch))
-        return (batch[self.world.rank :: self.world.size] for batch in itertools.islice(orders, step % per_epoch, None))
-
-    def _order(self, epoch: int) -> list[list[Place]]:
-        optim = self.config.optim
-        return epoch_order(
-            len(self.clips.items),
-            epoch=epoch,
-            repeats=optim.repeats,
-            batch=optim.batch,
-            seed=self.config.engine.seed,
-            shards=self.clips.shards,
-        )
+        pin = self.steps.world.device.type == "cuda"
+        return dataset.batches(self.clips, self.steps.places(step), workers=self.workers, pin=pin)
 
     def _lost(self, ended: int) -> bool:
         """Continue with fewer workers; returns whether the only one was lost over the same batch again."""

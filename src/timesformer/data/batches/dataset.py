@@ -11,7 +11,7 @@ from timesformer.data.batches import loaders
 from timesformer.data.batches.batch import Batch, Broken, Sample
 from timesformer.data.batches.cache import Video, short_side
 from timesformer.data.batches.opposites import opposites
-from timesformer.data.batches.order import Place, derived_seed, shards_of_items
+from timesformer.data.batches.order import Place, derived_seed, shards_of_items, version
 from timesformer.data.batches.targets import target
 from timesformer.data.items import Item
 from timesformer.data.manifest import Manifest
@@ -46,8 +46,8 @@ class TrainingClips(Dataset[Sample | Broken]):
         """Indices of items that are not read again, and why."""
 
     def __getitem__(self, place: Place) -> Sample | Broken:
-        epoch, repeat, position = place
-        generator = torch.Generator().manual_seed(derived_seed(self.config.engine.seed, epoch, repeat, position))
+        position = place[2]
+        generator = torch.Generator().manual_seed(derived_seed(self.config.engine.seed, *self._drawn_as(place)))
         key, label = self.items[position].key, self.targets[position]
         if position in self.given_up:
             return Broken(key, self.given_up[position])
@@ -62,6 +62,11 @@ class TrainingClips(Dataset[Sample | Broken]):
         except reader.VideoError as error:
             return Broken(key, error.reason)
         return Sample(key, clip, self.opposites.mirrored(label) if mirrored else label, damage)
+
+    def _drawn_as(self, place: Place) -> Place:
+        """The place whose random numbers a place takes: its own, or where versions are fixed that of its version."""
+        versions = self.config.augment.versions
+        return (0, version(place, self.config.optim.repeats, versions), place[2]) if versions else place
 
     def batch(self, samples: Sequence[Sample | Broken]) -> Batch:
         """Collate samples into a batch; broken videos are listed beside."""

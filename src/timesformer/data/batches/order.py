@@ -37,6 +37,12 @@ def epoch_order(
     return [places[start * batch : (start + 1) * batch] for start in range(full)]
 
 
+def version(place: Place, repeats: int, versions: int) -> int:
+    """Which of a video's fixed random versions a place takes: all in turn, from epoch to epoch and repeat to repeat."""
+    epoch, repeat, _ = place
+    return (epoch * repeats + repeat) % versions
+
+
 def shards_of_items(items: Sequence[Item]) -> tuple[int, ...]:
     """Return the number of each item's tar file, in order of their names; empty unless all items lie in tar files."""
     folders = {item.path.parent: item.path for item in items}

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from timesformer.config.training import EngineConfig
 from timesformer.model.transformer import TimeSformer
 from timesformer.training.engine import arithmetic
+from timesformer.training.engine.frozen import Parted
 
 T = TypeVar("T")
 _KEPT: list[dist.ProcessGroup | None] = []
@@ -114,9 +115,9 @@ def joined(engine: EngineConfig | None = None) -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def share(model: TimeSformer, world: World, engine: EngineConfig) -> nn.Module:
+def share(model: TimeSformer | Parted, world: World, engine: EngineConfig) -> nn.Module:
     """The model as this process trains it: whole, a DDP copy, or with every block's parameters sharded (FSDP2)."""
-    if world.size > 1 and engine.parallel == "fsdp":
+    if isinstance(model, TimeSformer) and world.size > 1 and engine.parallel == "fsdp":
         for block in model.blocks:
             fully_shard(block)
         fully_shard(model)
