@@ -70,9 +70,19 @@ def test_the_model_gives_the_same_in_two_parts_as_in_one(scheme: Any, training: 
         {"model": {"scheme": "space"}},
         {"model": {"scheme": "joint"}, "augment": {"crop": "resized"}, "optim": {"accumulate": 1, "batch": 5}},
         {"augment": {"versions": 20}, "engine": {"checkpointing": -1, "workers": 2}},
+        {"augment": {"mirror_labels": ("dark=light",), "erase": 0.0}},
         {"engine": {"cache": "on", "optimizer_in_backward": True}, "optim": {"clip_grad": 0.0, "accumulate": 1}},
     ],
-    ids=["lower block", "backbone", "all blocks", "space", "joint", "more versions than epochs", "cached frames"],
+    ids=[
+        "lower block",
+        "backbone",
+        "all blocks",
+        "space",
+        "joint",
+        "more versions than epochs",
+        "mirrored labels",
+        "cached frames",
+    ],
 )
 def test_kept_results_of_frozen_blocks_change_nothing(data: Manifest, tmp_path: Path, changes: dict[str, Any]) -> None:
     kept = trained(data, settings(**changes), tmp_path / "kept")

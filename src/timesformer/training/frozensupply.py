@@ -45,8 +45,9 @@ class FrozenSupply:
     def __init__(self, session: Session, clips: TrainingClips, *, start: int, caught: Sequence[int]) -> None:
         config, steps = session.config, training_steps(clips, session.config, session.world)
         self.plan, self._places = steps.plan, steps.places(start)
-        self.items, self._targets = clips.items, clips.targets
+        self.items, self._blank = clips.items, clips.targets[0][None][:0]
         self._repeats, self._versions = config.optim.repeats, config.augment.versions
+        self._targets: dict[int, Tensor] = {}
         self._broken: dict[int, Broken] = {}
         self._damaged: dict[int, Broken] = {}
         left = len(self.plan) * config.optim.epochs - start
@@ -56,11 +57,10 @@ class FrozenSupply:
         """The next step's batch; clips that could not be read are left out and named, as when they are decoded."""
         rows = [self._row(place) for place in next(self._places)]
         good = [row for row in rows if row not in self._broken]
-        targets = [self._targets[row % len(self.items)] for row in good]
         assert self._store is not None
         return Batch(
             clips=self._store.read(good),
-            targets=torch.stack(targets) if targets else self._targets[0][None][:0],
+            targets=torch.stack([self._targets[row] for row in good]) if good else self._blank,
             broken=tuple(self._broken[row] for row in rows if row in self._broken),
             damaged=tuple(self._damaged[row] for row in good if row in self._damaged),
         )
@@ -97,12 +97,14 @@ class FrozenSupply:
         return store
 
     def _noted(self, places: Sequence[Place], batch: Batch) -> list[int]:
-        """The rows of a batch's clips, once its broken and damaged videos are noted."""
+        """The rows of a batch's clips, once their targets and the broken and damaged videos are noted."""
         broken, damaged = ({video.key: video for video in videos} for videos in (batch.broken, batch.damaged))
         keys = {self._row(place): self.items[place[2]].key for place in places}
         self._broken |= {row: broken[key] for row, key in keys.items() if key in broken}
         self._damaged |= {row: damaged[key] for row, key in keys.items() if key in damaged}
-        return [row for row, key in keys.items() if key not in broken]
+        rows = [row for row, key in keys.items() if key not in broken]
+        self._targets |= zip(rows, batch.targets, strict=True)  # of a mirrored clip it may be another than of the video
+        return rows
 
 
 def _lower(session: Session, clips: Tensor) -> Tensor:
