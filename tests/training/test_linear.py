@@ -12,8 +12,9 @@ from tests import made_trainings
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import Task, TrainConfig
 from timesformer.data.manifest import Manifest
-from timesformer.inference.scoring import Scoring
+from timesformer.inference.scoring import Scores, Scoring
 from timesformer.model.transformer import TimeSformer
+from timesformer.training import head
 from timesformer.training.choose import plan
 from timesformer.training.linear import choice, features
 from timesformer.training.linear.choice import Rows, folds
@@ -83,6 +84,24 @@ def test_folds_hold_out_whole_units_and_some_of_every_class() -> None:
         (fold, stratum) for fold in range(5) for stratum in (0, 1)
     }
     assert len(set(folds(["one"] * 4, [0, 0, 1, 1], count=5))) == 4  # a single unit can't be divided, its videos can
+
+
+def test_groups_are_held_out_unless_validation_videos_share_them(
+    data: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[list[str]] = []
+    monkeypatch.setattr(
+        head.choice, "choose", lambda rows, **_: held.append(list(rows.units)) or choice.Choice(1.0, 0.0, 1.0)
+    )
+    train = data.of("train")
+    seen = features.Seen(train, torch.randn(len(train), 1, 4), Scores(train, torch.empty(0), (), ()))
+    for group in ("one", "other"):
+        items = [replace(item, group="one" if item.split == "train" else group) for item in data.items]
+        table = replace(data, items=tuple(items))
+        settings = made_trainings.config()
+        head.fit(replace(seen, items=table.of("train")), table, settings, ())
+    shared, apart = held
+    assert len(set(shared)) == len(train) and set(apart) == {"group one"}
 
 
 def test_rare_classes_weigh_more_where_classes_count_alike() -> None:
