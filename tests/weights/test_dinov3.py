@@ -66,5 +66,5 @@ def test_a_gated_mlp_and_another_base_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other" / "config.json"
     stated = json.loads(path.read_text())
     path.write_text(json.dumps(stated | {"rope_theta": 50.0} | {"rope_parameters": None}))
-    with pytest.raises(WeightsError, match=r"rope_theta 50\.0; only 100\.0 is supported"):
+    with pytest.raises(WeightsError, match="another base than 100"):
         load(tmp_path / "other", classes=3)

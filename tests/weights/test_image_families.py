@@ -63,6 +63,7 @@ KINDS = {
         {"mlp_ratio": 2, "image_size": 70, "num_register_tokens": 4},
         1e-6,
     ),
+    "dinov3_vit": Kind("DINOv3ViTModel", "DINOv3ViTConfig", 16, IMAGENET, {"num_register_tokens": 4}, 1e-5),
     "clip_vision_model": Kind("CLIPVisionModel", "CLIPVisionConfig", 32, CLIP, {"image_size": 96}, 1e-5),
 }
 
@@ -71,7 +72,7 @@ def features_of(model: nn.Module, images: Tensor) -> Tensor:
     """The normalised class token of a model of transformers: (b, 3, h, w) -> (b, d)."""
     name = type(model).__name__
     with torch.no_grad():
-        if name.startswith("Dinov2"):
+        if name.upper().startswith("DINO"):
             return model(images).last_hidden_state[:, 0]
         found = model(images, interpolate_pos_encoding=True)
     return found.pooler_output if name.startswith("CLIP") else found.last_hidden_state[:, 0]
@@ -108,7 +109,7 @@ def test_a_folder_of_transformers_gives_its_models_features_at_its_own_size_and_
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", ["deit", "dinov2_with_registers", "clip_vision_model"])
+@pytest.mark.parametrize("name", ["deit", "dinov2_with_registers", "dinov3_vit", "clip_vision_model"])
 def test_every_scheme_starts_from_every_family_and_a_still_clip_has_the_images_features(
     name: str, scheme: Scheme, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tests.made_weights import randomise
 from tests.weights.test_image_families import CLIP, IMAGENET, SHAPE, clip, differ, features_of, images_of
 from timesformer.weights.loading import load
+from timesformer.weights.report import WeightsError
 
 transformers = pytest.importorskip("transformers")
 TO_TIMM = (
@@ -232,3 +233,45 @@ def timm_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found["cls_token"] = found["cls_token"][None, None]
     found["pos_embed"] = found["pos_embed"][None]
     return found
+
+
+@pytest.mark.parametrize("kind", ["original", "timm"])
+def test_dinov3_files_have_rotary_positions_and_no_bias_of_the_keys(kind: str, tmp_path: Path) -> None:
+    model = made("DINOv3ViTModel", "DINOv3ViTConfig", num_register_tokens=4, layer_norm_eps=1e-5)
+    theirs = saved(model, tmp_path / "folder")
+    tensors: dict[str, Tensor] = {}
+    pairs = (
+        (r"^embeddings\.patch_embeddings\.", "patch_embed.proj."),
+        (r"^embeddings\.register_tokens", "storage_tokens" if kind == "original" else "reg_token"),
+        (r"^embeddings\.", ""),
+        (r"^layer\.", "blocks."),
+        (r"attention\.o_proj\.", "attn.proj."),
+        (r"mlp\.up_proj\.", "mlp.fc1."),
+        (r"mlp\.down_proj\.", "mlp.fc2."),
+        (r"layer_scale([12])\.lambda1", r"ls\1.gamma" if kind == "original" else r"gamma_\1"),
+    )
+    for name, value in theirs.items():
+        if re.search(r"attention\.[qkv]_proj\.", name):
+            continue
+        for pattern, text in pairs:
+            name = re.sub(pattern, text, name)
+        tensors[name] = value
+    for block in range(2):
+        weights = [theirs[f"layer.{block}.attention.{part}_proj.weight"] for part in "qkv"]
+        query, value = (theirs[f"layer.{block}.attention.{part}_proj.bias"] for part in "qv")
+        attention = f"blocks.{block}.attn."
+        tensors[f"{attention}qkv.weight"] = torch.cat(weights)
+        if kind == "original":
+            tensors[f"{attention}qkv.bias"] = torch.cat([query, torch.full_like(query, torch.nan), value])
+            tensors[f"{attention}qkv.bias_mask"] = torch.tensor([1.0, 0.0, 1.0]).repeat_interleave(48)
+        else:
+            tensors |= {f"{attention}q_bias": query, f"{attention}v_bias": value}
+    if kind == "original":
+        tensors["rope_embed.periods"] = (100 ** (torch.arange(4) / 4)).bfloat16()
+    torch.save(tensors, tmp_path / "dinov3.pth")
+    report = check(tmp_path / "dinov3.pth", model, "DINOv3", (48, 80), IMAGENET)
+    assert set(report.unused) <= {"mask_token", "rope_embed.periods"}
+    if kind == "original":
+        torch.save({**tensors, "rope_embed.periods": torch.ones(4)}, tmp_path / "dinov3.pth")
+        with pytest.raises(WeightsError, match="another base than 100"):
+            load(tmp_path / "dinov3.pth", classes=2)

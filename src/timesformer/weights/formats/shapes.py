@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from timesformer.config.checks import ConfigError
+from timesformer.config.checks import ConfigError, sides
 from timesformer.config.model import ModelConfig, Scheme
 from timesformer.weights.formats.settings import Settings
 from timesformer.weights.report import WeightsError
@@ -15,6 +15,8 @@ OTHER_HEADS = {1280: 16, 1408: 16, 1664: 16}
 """Heads of the image transformers whose heads aren't 64 wide (ViT-H, ViT-g and ViT-G), by width."""
 MOCO_SMALL = 384
 """Width of ViT-S, which has 6 heads in most published models and 12 in MoCo v3."""
+ROTARY_SIZE = 224
+"""Frame size of a model with rotary positions, which fit any, where none is stated."""
 NOT_STATED = "heads not stated"
 HOW_HEADS = "if that is wrong, give the number: heads=N (--heads N; train: --model.heads N)"
 
@@ -38,6 +40,7 @@ def model_config(
     width = _shape(tensors, "embedding.class_token", 3, source)[2]
     patch = _shape(tensors, "embedding.patch.weight", 4, source)[3]
     hidden = _shape(tensors, "blocks.0.mlp.0.weight", 2, source)[0]
+    rotary = stated.model.get("rotary") is True
     frames = stated.clip.get("frames") or (base.frames if stated.ours else 8)
     if "embedding.time" in tensors:
         frames = _shape(tensors, "embedding.time", 3, source)[1]
@@ -52,8 +55,9 @@ def model_config(
         known = base.grid if stated.ours else None
         if stated.size and patch:
             known = known or (stated.size[0] // patch, stated.size[1] // patch)
-        if stated.model.get("rotary") and known:
-            grid = known  # without a position embedding, any size is as good
+        if rotary and patch:
+            height, width_ = sides(size) if size else stated.size or sides(ROTARY_SIZE)
+            grid = known or (height // patch, width_ // patch)
         else:
             grid = _grid(_shape(tensors, "embedding.position", 3, source)[1] - 1, patch, known, size, source)
         pixels = (grid[0] * patch, grid[1] * patch)

@@ -34,6 +34,27 @@ def merge_layer_scale(tensors: Mapping[str, Tensor], source: str) -> tuple[dict[
     return merged, (LAYER_SCALE,) if scales else ()
 
 
+def merge_bias(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Merge what DINOv3's files keep beside the bias of qkv: a mask over it, or timm's parts of queries and values.
+
+    Raises :class:`WeightsError` where a mask doesn't fit.
+    """
+    merged = dict(tensors)
+    for name in tensors:
+        block, mask, _ = name.partition("attn.qkv.bias_mask")
+        bias = merged.get(f"{block}attn.qkv.bias")
+        if mask:
+            if bias is None or bias.shape != tensors[name].shape:
+                raise WeightsError(f"{source}: {name} doesn't fit the bias of qkv; get the complete file.")
+            merged[f"{block}attn.qkv.bias"] = torch.where(merged.pop(name) == 1, bias, 0)
+        block, query, _ = name.partition("attn.q_bias")
+        if query and f"{block}attn.v_bias" in tensors:
+            first, last = merged.pop(name), merged.pop(f"{block}attn.v_bias")
+            merged.pop(f"{block}attn.k_bias", None)  # stored as zeros
+            merged[f"{block}attn.qkv.bias"] = torch.cat([first, torch.zeros_like(first), last])
+    return merged
+
+
 def merge_prefix(
     tensors: Mapping[str, Tensor], grids: Iterable[tuple[int, int]]
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:

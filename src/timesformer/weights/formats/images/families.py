@@ -32,7 +32,7 @@ class Family:
     antialias: bool = False
     """Whether the bicubic interpolation has antialiasing."""
     rotary: bool = False
-    """Whether patches have rotary positions instead of a position embedding."""
+    """Whether queries and keys are rotated, as in DINOv3, instead of a position embedding."""
     recognised: bool = True
     """Whether it can't be a video model of the space scheme instead."""
     notes: tuple[str, ...] = ()
@@ -66,6 +66,7 @@ OPENAI = Family("CLIP of OpenAI", CLIP, 1e-5, "quick_gelu", antialias=True)
 DINO = Family("DINO", IMAGENET, notes=(OFFSET,))
 DINOV2 = Family("DINOv2", IMAGENET, notes=(OFFSET,))
 DINOV2_REGISTERS = Family("DINOv2 with registers", IMAGENET, antialias=True)
+DINOV3 = Family("DINOv3", IMAGENET, 1e-5, rotary=True)
 MAE = Family("MAE", IMAGENET)
 DEIT3 = Family("DeiT III", IMAGENET)
 
@@ -80,7 +81,7 @@ def of_transformers(config: Mapping[str, Any], layout: ImageLayout, names: Colle
         return HUGGING_FACE[stated]
     if layout == "clip":
         return HUGGING_FACE["clip"]
-    if layout == "dinov3":
+    if not any(name.endswith("position_embeddings") for name in names):
         return HUGGING_FACE["dinov3_vit"]
     if any("layer_scale1" in name for name in names):
         registers = any(name.endswith("register_tokens") for name in names)
@@ -110,6 +111,8 @@ def of_timm(config: Mapping[str, Any], tensors: Mapping[str, Tensor], names: Col
     """
     architecture = config.get("architecture")
     if isinstance(architecture, str):
+        if "pos_embed" not in tensors:
+            return DINOV3
         return _of_architecture(architecture, config.get("model_args"), "norm_pre.weight" in tensors)
     if "norm_pre.weight" in tensors:
         return Family(TIMM_CLIP.title, CLIP, 1e-5, antialias=True, notes=(GELU,))
@@ -134,6 +137,8 @@ def _of_architecture(architecture: str, arguments: object, is_clip: bool) -> Fam
 def _with_layer_scale(tensors: Mapping[str, Tensor]) -> Family:
     """Return the family of a bare file with layer scale: patches of 14 px or a mask token are DINOv2's."""
     patch = tensors.get("patch_embed.proj.weight")
+    if "pos_embed" not in tensors:
+        return DINOV3
     dinov2 = "mask_token" in tensors or (patch is not None and patch.shape[-1] == 14)
     if not dinov2:
         return DEIT3

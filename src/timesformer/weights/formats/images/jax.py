@@ -69,15 +69,8 @@ def _block_tensor(tensors: dict[str, Tensor], block: str, name: str, value: Tens
 
 
 def join_attention(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Concatenate queries, keys and values of each block, where all three exist with equal shapes.
-
-    Keys may lack a bias, as in DINOv3: it has no effect on attention, and is zero here.
-    """
+    """Concatenate queries, keys and values of each block, where all three exist with equal shapes."""
     joined = dict(tensors)
-    for name, value in tensors.items():
-        if (match := re.fullmatch(r"(blocks\.\d+\.attn\.)query\.bias", name)) and f"{match[1]}value.bias" in tensors:
-            joined.setdefault(f"{match[1]}key.bias", torch.zeros_like(value))
-    tensors = dict(joined)
     for name in tensors:
         if match := re.fullmatch(r"(blocks\.\d+\.attn\.)query\.(weight|bias)", name):
             parts = [f"{match[1]}{which}.{match[2]}" for which in ("query", "key", "value")]

@@ -4,30 +4,29 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from timesformer.weights.formats.images.jax import join_attention
 from timesformer.weights.report import WeightsError
 
-ImageLayout = Literal["vit", "dinov3", "clip", "openclip"]
-"""Names of image models: transformers' ViT and its relatives, its DINOv3 and its CLIP, and OpenCLIP."""
+ImageLayout = Literal["vit", "clip", "openclip"]
+"""Names of image models: transformers' ViT and its relatives, transformers' CLIP, and OpenCLIP."""
 
 WITH_HEAD = re.compile(r"(?:vit|deit|dinov2|dinov2_with_registers)\.$")
 """Prefix of transformers' backbones, beside which their classifier is stored."""
 PATTERNS: dict[ImageLayout, tuple[str, str]] = {
     "vit": (
         r"embeddings\.cls_token$",
-        r"(?:encoder\.layer|layers)\.\d{1,18}\.attention\.(?:attention\.query|q_proj)\.",
+        r"(?:(?:encoder\.)?layer|layers)\.\d{1,18}\.attention\.(?:attention\.query|q_proj)\.",
     ),
-    "dinov3": (r"embeddings\.cls_token$", r"(?:model\.)?layer\.\d{1,18}\.attention\.q_proj\."),
     "clip": (r"embeddings\.class_embedding$", r"encoder\.layers\.\d{1,18}\.self_attn\."),
     "openclip": (r"class_embedding$", r"transformer\.resblocks\.\d{1,18}\."),
 }
 """The name of a layout's class token, which text models lack, and the pattern of its block names."""
 
 BLOCKS: dict[ImageLayout, str] = {
-    "vit": r"(?:encoder\.layer|layers)\.(\d{1,18})\.",
-    "dinov3": r"(?:model\.)?layer\.(\d{1,18})\.",
+    "vit": r"(?:(?:encoder\.|model\.)?layer|layers)\.(\d{1,18})\.",
     "clip": r"encoder\.layers\.(\d{1,18})\.",
     "openclip": r"transformer\.resblocks\.(\d{1,18})\.",
 }
@@ -38,13 +37,9 @@ TRUNKS: dict[ImageLayout, dict[str, str]] = {
         "embeddings.register_tokens": "reg_token",
         "embeddings.distillation_token": "dist_token",
         "embeddings.patch_embeddings.projection": "patch_embed.proj",
+        "embeddings.patch_embeddings": "patch_embed.proj",
         "layernorm": "norm",
         "classifier": "head",
-    },
-    "dinov3": {
-        "embeddings.cls_token": "cls_token",
-        "embeddings.register_tokens": "reg_token",
-        "embeddings.patch_embeddings": "patch_embed.proj",
     },
     "clip": {
         "embeddings.class_embedding": "cls_token",
@@ -75,14 +70,6 @@ INNER: dict[ImageLayout, dict[str, str]] = {
         "attention.o_proj": "attn.proj",
         "intermediate.dense": "mlp.fc1",
         "output.dense": "mlp.fc2",
-        "layer_scale1.lambda1": "ls1.gamma",
-        "layer_scale2.lambda1": "ls2.gamma",
-    },
-    "dinov3": {
-        "attention.q_proj": "attn.query",
-        "attention.k_proj": "attn.key",
-        "attention.v_proj": "attn.value",
-        "attention.o_proj": "attn.proj",
         "mlp.up_proj": "mlp.fc1",
         "mlp.down_proj": "mlp.fc2",
         "layer_scale1.lambda1": "ls1.gamma",
@@ -108,8 +95,8 @@ INNER: dict[ImageLayout, dict[str, str]] = {
         "ls_2.gamma": "ls2.gamma",
     },
 }
-ORIGINAL = {"register_tokens": "reg_token"}
-"""Names of the original DINOv2 code that timm spells otherwise."""
+ORIGINAL = {"register_tokens": "reg_token", "storage_tokens": "reg_token"}
+"""Names of the original DINOv2 and DINOv3 code that timm spells otherwise."""
 
 
 def to_timm(tensors: Mapping[str, Tensor], layout: ImageLayout) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -141,7 +128,17 @@ def _renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> tuple[d
         twice = next(new for old, new in names.items() if origin[new] != old)
         raise WeightsError(f"the weights have two tensors for {twice:.80}; save the model again.")
     renamed = {new: _shaped(tensors[old], new) for old, new in names.items()}
-    return join_attention(renamed), origin
+    return join_attention(_with_key_bias(renamed)), origin
+
+
+def _with_key_bias(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add a zero bias of the keys where only queries and values have one, as in DINOv3; it has no effect anyway."""
+    filled = dict(tensors)
+    for name, value in tensors.items():
+        block, query, _ = name.partition("attn.query.bias")
+        if query and f"{block}attn.value.bias" in tensors:
+            filled.setdefault(f"{block}attn.key.bias", torch.zeros_like(value))
+    return filled
 
 
 def _timm_name(name: str, layout: ImageLayout) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from timesformer.config.checks import fits
-from timesformer.model import rotary
+from timesformer.model.rotary import BASE
 from timesformer.weights.formats import settings
 from timesformer.weights.formats.files import Raw
 from timesformer.weights.formats.images import exact, families, jax, names, refused
@@ -51,7 +52,7 @@ def read(
     """
     source = str(raw.path)
     refused.by_config(_vision(raw.config), source)
-    refused.by_names(tensors, source, rotary=layout == "dinov3")
+    refused.by_names(tensors, source)
     if any(name.startswith("fc_norm.") for name in tensors):
         raise WeightsError(
             f"{source} has fc_norm: its head uses the average of the patches, which isn't supported; choose a ViT "
@@ -72,8 +73,10 @@ def read(
         family = families.of_timm(raw.config, renamed, raw.tensors, held) if layout == "official" else families.PLAIN
         if raw.container == "arrays":
             stated = replace(stated, heads=jax.jax_heads(raw.tensors))
-    facts = {"activation": family.activation, "norm_eps": family.eps, "resize": family.resize, "rotary": family.rotary}
-    facts |= dict(stated.model)
+    facts = {"activation": family.activation, "norm_eps": family.eps, "resize": family.resize} | dict(stated.model)
+    if family.rotary:
+        _check_rotation(raw, source)
+        facts |= {"rotary": True, "resize": "nearest"}
     grids = [side for side in (size, stated.size) if side]
     merged, left_out, notes = _merged(renamed, grids, source)
     clip, assumed = _normalised(stated.clip, family)
@@ -86,13 +89,28 @@ def _merged(
     tensors: Mapping[str, Tensor], sizes: list[tuple[int, int]], source: str
 ) -> tuple[dict[str, Tensor], tuple[str, ...], tuple[str, ...]]:
     """Merge what needs no counterpart; return the tensors, the names of those left out, and notes."""
-    merged, scaled = exact.merge_layer_scale(tensors, source)
+    merged, scaled = exact.merge_layer_scale(exact.merge_bias(tensors, source), source)
     kernel = merged.get("patch_embed.proj.weight")
     patch = kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else 0
     grids = [(height // patch, width // patch) for height, width in sizes if patch]
     merged, placed = exact.merge_prefix(merged, grids)
     merged, left_out, other = exact.without_other_heads(merged)
     return merged, left_out, (*scaled, *placed, *other)
+
+
+def _check_rotation(raw: Raw, source: str) -> None:
+    """Raise :class:`WeightsError` if rotary positions aren't those that DINOv3 computes with a base of 100."""
+    base = raw.config.get("rope_theta", BASE)
+    periods = next((value for name, value in raw.tensors.items() if name.endswith("rope_embed.periods")), None)
+    same = base == BASE
+    if periods is not None and periods.ndim == 1:
+        wanted = BASE ** (torch.arange(len(periods)) / len(periods))
+        same &= torch.allclose(periods.float(), wanted, rtol=0.01)
+    if not same:
+        raise WeightsError(
+            f"{source} has rotary positions with another base than {BASE:g}, as DINOv3 has; choose a published DINOv3, "
+            "or dinov2-base."
+        )
 
 
 def _normalised(stated: Mapping[str, Any], family: Family) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -118,7 +136,7 @@ def _stated_by_transformers(raw: Raw, family: Family) -> Settings:
     config, source = _vision(raw.config), str(raw.path)
     facts: dict[str, Any] = {}
     if not config:
-        return Settings(size=(224, 224) if family.rotary else None)
+        return Settings()
     activation = config.get("hidden_act", family.activation)
     if activation not in ACTIVATIONS:
         raise WeightsError(
@@ -131,8 +149,6 @@ def _stated_by_transformers(raw: Raw, family: Family) -> Settings:
     heads = config.get("num_attention_heads", 12)
     if not fits(heads, int) or heads < 1:
         raise WeightsError(f"{source} has num_attention_heads {heads!r:.40}; it must be a whole number above 0.")
-    if family.rotary and config.get("rope_theta", rotary.BASE) != rotary.BASE:
-        raise WeightsError(f"{source} has rope_theta {config['rope_theta']!r:.40}; only {rotary.BASE} is supported.")
     facts |= {"activation": activation, "norm_eps": float(eps)}
     labels, unreadable = settings.class_names(config.get("id2label"))
     crop, resized = _crop(raw.processor)

@@ -19,10 +19,7 @@ class Obstacle:
 
 HIERARCHICAL = Obstacle("it has windows or stages of several resolutions", "vit-base-in21k")
 RELATIVE = Obstacle("its attention has relative position biases", "mae-base or vit-base-in21k")
-ROTARY = Obstacle(
-    "its positions are rotary, and of another kind or in another format than DINOv3's in transformers",
-    "dinov2-base-reg, or from facebook/dinov3-vitb16-pretrain-lvd1689m",
-)
+ROTARY = Obstacle("its positions are rotary in another way than DINOv3's", "dinov2-base or dinov2-base-reg")
 SWIGLU = Obstacle("its MLP is a SwiGLU", "dinov2-large")
 NORMED = Obstacle("it normalises queries and keys", "dinov2-base")
 NO_CLASS_TOKEN = Obstacle("it has no class token", "clip-base-16 or dinov2-base")
@@ -39,21 +36,22 @@ BY_TYPE: dict[str, Obstacle] = {
 BY_ARCHITECTURE: dict[str, Obstacle] = {
     r"swin|hiera|mvit|pvt|focalnet|maxvit|davit|sam2": HIERARCHICAL,
     r"beit|samvit|.*relpos": RELATIVE,
-    r"eva02|vit_\w+_dinov3|.*rope": ROTARY,
+    r"eva02|.*rope": ROTARY,
     r".*siglip|.*ijepa|.*_gap_": NO_CLASS_TOKEN,
 }
 """By the start of the ``architecture`` of a timm folder."""
 BY_NAME: tuple[tuple[str, Obstacle], ...] = (
     (r"(?:layers|stages)\.\d+\.(?:blocks|layers|downsample)\.|downsample\.|pos_embed_window|attn\.pool_", HIERARCHICAL),
     (r"relative_position_bias|relative_position_index|rel_pos_[hw]|rel_pos\.", RELATIVE),
-    (r"rope|rotary|storage_tokens|freqs_cis", ROTARY),
     (r"mlp\.(?:w12|w1|weights_in|fc1_g|gate_proj)\.", SWIGLU),
     (r"attn\.[qk]_norm\.|attention\.[qk]_norm\.", NORMED),
+    (r"(?:^|[._])(?:rope|rotary)(?!_embed\.periods)|freqs_cis", ROTARY),
 )
 """By a part of the tensors' names; the first that is found counts."""
 CLASS_TOKEN = re.compile(r"(?:^|\.)(?:cls_token|class_embedding|class_token)$")
 POSITION = re.compile(r"pos_embed|position_embedding|positional_embedding")
 BLOCK = re.compile(r"(?:^|\.)(?:blocks|layers?|resblocks)\.\d+\.")
+REGISTERS = re.compile(r"(?:^|\.)(?:reg_token|register_tokens|storage_tokens)$")
 PATCH = re.compile(r"patch_embed|(?:^|\.)conv1\.weight$")
 
 
@@ -70,11 +68,8 @@ def by_config(config: Mapping[str, Any], source: str) -> None:
         raise _error(source, f"{kind!s:.40} model", SWIGLU)
 
 
-def by_names(names: Collection[str], source: str, *, rotary: bool = False) -> None:
-    """Raise :class:`WeightsError` if an image model's tensor names are of an architecture that can't be expressed.
-
-    ``rotary`` says that the model has DINOv3's rotary positions, so it needs no position embedding.
-    """
+def by_names(names: Collection[str], source: str) -> None:
+    """Raise :class:`WeightsError` if an image model's tensor names are of an architecture that can't be expressed."""
     for pattern, obstacle in BY_NAME:
         if found := next((name for name in names if re.search(pattern, name)), None):
             raise _error(source, f"model with {found:.80}", obstacle)
@@ -85,7 +80,8 @@ def by_names(names: Collection[str], source: str, *, rotary: bool = False) -> No
     if has["block"] and has["patch"]:
         if not has["class"]:
             raise _error(source, "vision transformer", NO_CLASS_TOKEN)
-        if not has["position"] and not rotary:
+        registers = any(REGISTERS.search(name) for name in names)  # DINOv3 has them, and its positions are known
+        if not has["position"] and not registers:
             raise _error(source, "vision transformer without position embedding", ROTARY)
 
 
