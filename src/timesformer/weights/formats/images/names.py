@@ -18,7 +18,7 @@ WITH_HEAD = re.compile(r"(?:vit|deit|dinov2|dinov2_with_registers)\.$")
 PATTERNS: dict[ImageLayout, tuple[str, str]] = {
     "vit": (
         r"embeddings\.cls_token$",
-        r"(?:(?:encoder\.)?layer|layers)\.\d{1,18}\.attention\.(?:attention\.query|q_proj)\.",
+        r"(?:(?:encoder\.|model\.)?layer|layers)\.\d{1,18}\.attention\.(?:attention\.query|q_proj)\.",
     ),
     "clip": (r"embeddings\.class_embedding$", r"encoder\.layers\.\d{1,18}\.self_attn\."),
     "openclip": (r"class_embedding$", r"transformer\.resblocks\.\d{1,18}\."),
