@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests import made_trainings
+from tests import made_trainings, made_weights
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import Task, TrainConfig
 from timesformer.data.manifest import Manifest
 from timesformer.inference.scoring import Scores, Scoring
 from timesformer.model.transformer import TimeSformer
-from timesformer.training import head
+from timesformer.training import baseline, head
 from timesformer.training.choose import plan
 from timesformer.training.linear import choice, features
 from timesformer.training.linear.choice import Rows, folds
@@ -167,3 +167,20 @@ def test_lbfgs_without_a_frozen_backbone_is_refused(image: Path) -> None:
         replace(at_once(image), freeze="none")
     with pytest.raises(ConfigError, match="optimizer lbfgs needs the whole model"):
         made_trainings.config(freeze="backbone", optim={"optimizer": "lbfgs", "epochs": 1}, engine={"parallel": "fsdp"})
+
+
+def test_a_training_from_an_image_model_first_says_what_a_linear_fit_reaches(
+    data: Manifest, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image.pth"
+    torch.save(made_weights.vit(replace(made_weights.SMALL, scheme="space")), path)
+    given = {"init": str(path), "engine.workers": 0, "engine.precision": "fp32"}
+    said = baseline.sentence(data, given)
+    assert said.startswith("a linear fit on frozen features reaches top-1 100.0% on 3 validation videos (")
+    assert said.endswith("s; --freeze backbone makes one)")
+    assert baseline.sentence(data, {**given, "freeze": "backbone"}) == ""
+    assert baseline.sentence(data, {"init": str(image)}) == baseline.sentence(data, {}) == ""
+    monkeypatch.setattr(baseline, "MOST_SECONDS", 0.0)
+    assert "it would take about" in baseline.sentence(data, given)
+    monkeypatch.setattr(baseline, "MOST_VIDEOS", 3)
+    assert "15 videos take too long (--freeze backbone makes one)" in baseline.sentence(data, given)

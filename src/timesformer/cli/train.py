@@ -58,9 +58,11 @@ def command(words: list[str]) -> int:
     given = {name: attrgetter(name)(first.settings) for name in names}
     display, base = _begun(first)
     table = first.source.load(first.data, task=base.task(given))
-    from timesformer.verbs.train import decided
+    from timesformer.verbs.train import compared, decided
 
     config = decided(table, base, given, display)
+    if not first.overfit:
+        compared(table, base, given, display)
     act = _overfit if first.overfit else _train
     return act(table, config, first, display)
 

@@ -11,6 +11,7 @@ from timesformer.config.training import TrainConfig
 from timesformer.data import manifest
 from timesformer.data.manifest import Manifest
 from timesformer.tasks.table import SHOWN
+from timesformer.training import baseline
 from timesformer.training.choose import plan
 from timesformer.training.loop import train as run
 from timesformer.training.outcome import OnEpoch, Outcome
@@ -58,6 +59,7 @@ def train(
     display = Display(show=not quiet and os.environ.get("RANK", "0") == "0")
     table = _table(data, base.task(given), source)
     settled = decided(table, base, given, display)
+    compared(table, base, given, display)
     display.say(plan.summary(settled))
     outcome = run(table, settled, out, resume=resume, display=display, on_epoch=on_epoch)
     if not outcome.stopped:
@@ -76,6 +78,13 @@ def decided(table: Manifest, base: plan.Base, given: Mapping[str, Any], display:
     for line in (*base.said, *found.reasons):
         display.say(f"- {line}")
     return found.config
+
+
+def compared(table: Manifest, base: plan.Base, given: Mapping[str, Any], display: Display) -> None:
+    """Show what a linear fit on frozen features reaches, where settings are chosen for a start from an image model."""
+    text = baseline.sentence(table, given) if base.config is None and display.show else ""
+    if text:
+        display.say(f"- {text}")
 
 
 def closing(outcome: Outcome) -> str:
