@@ -227,4 +227,5 @@ def test_the_published_dinov2_gives_the_features_of_transformers() -> None:
         loaded = load(REAL, scheme="divided", frames=2, classes=2, size=size)
         images = images_of(size or 224)
         assert loaded.clip.mean == IMAGENET and loaded.clip.size == (size or 224)
+        assert loaded.clip.rate == 32  # that of models of 224 px, not of 518
         assert differ(loaded, features_of(model, images), images, frames=2) < 1e-5

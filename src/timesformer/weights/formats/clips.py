@@ -10,12 +10,14 @@ from timesformer.weights.formats.settings import Settings
 SOMETHING_CLASSES, HOWTO_CLASSES = 174, 1059
 
 
-def clip_settings(settings: Settings, model: ModelConfig, source: str) -> tuple[ClipConfig, tuple[str, ...]]:
+def clip_settings(
+    settings: Settings, model: ModelConfig, source: str, *, image: bool = False
+) -> tuple[ClipConfig, tuple[str, ...]]:
     """Return the clip settings of foreign weights, and notes on assumptions.
 
     Values that aren't stated are those of the official model of the same data set, frames and size. Where this package
     wrote the source, its description is used, and stated values override it; frames only if they differ from the
-    model's.
+    model's. The position embedding of an ``image`` model is often for larger images than it is used with.
     """
     stated = dict(settings.clip)
     if settings.ours is not None:
@@ -30,7 +32,9 @@ def clip_settings(settings: Settings, model: ModelConfig, source: str) -> tuple[
             f"crops of {stated.pop('size')} px stated, which is not divisible by patches of {model.patch}: "
             f"{in_pixels(size).removesuffix(' px')} taken"
         )
-    usual = asdict(usual_clip(model.frames, size, settings.dataset or _data_set(model.classes)))
+    seen = stated.get("size") if image else None
+    dataset = settings.dataset or _data_set(model.classes)
+    usual = asdict(usual_clip(model.frames, seen if isinstance(seen, int) and seen > 0 else size, dataset))
     clip = metadata.decode(ClipConfig, usual | stated, f"{source}: clip settings")
     if clip.frames != model.frames:
         notes.append(f"clips of {clip.frames} frames stated; the time embedding, for {model.frames}, is interpolated")

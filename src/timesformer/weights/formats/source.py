@@ -83,7 +83,7 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
     config, guess = model_config(
         renamed, scheme, depth, stated, size=size, heads=heads, known_heads=known, source=source
     )
-    clip, assumed = clip_settings(stated, config, source)
+    clip, assumed = clip_settings(stated, config, source, image=image is not None)
     wrong_labels: tuple[str, ...] = ()
     if stated.labels and len(stated.labels) != config.classes:
         wrong_labels = (f"{len(stated.labels)} names stated for {config.classes} outputs: not used",)
