@@ -12,7 +12,7 @@ from tests import made_trainings, made_videos
 from timesformer import machine
 from timesformer.config import configfile
 from timesformer.config.checks import ConfigError
-from timesformer.config.model import ModelConfig
+from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import TrainConfig
 from timesformer.data import manifest
 from timesformer.data.items import Item
@@ -120,14 +120,16 @@ def test_clips_are_mirrored_only_where_no_class_speaks_of_sides(
     assert ("no mirroring" in reasons(table)) != flips
 
 
-def test_where_both_sides_are_classes_clips_are_mirrored_with_the_other_label_and_it_is_said(data: Manifest) -> None:
+def test_where_both_sides_are_classes_mirrored_clips_with_the_other_label_are_proposed(data: Manifest) -> None:
     table = renamed(data, ("swipe_left", "swipe_right"))
-    found = chosen(table)
-    assert found.augment.flip and found.augment.mirror_labels == ("swipe_left=swipe_right",)
-    assert configfile.from_toml(configfile.to_toml(found)) == found
+    assert not chosen(table).augment.flip and chosen(table).augment.mirror_labels == ()
+    assert "no mirroring: 'swipe_left' is the mirror image of 'swipe_right'" in reasons(table)
+    assert "--augment.mirror-labels swipe_left=swipe_right)" in reasons(table)
+    found = plan.plan(table, plan.Base(), {"augment.flip": True})
+    assert found.config.augment.flip and found.config.augment.mirror_labels == ("swipe_left=swipe_right",)
+    assert configfile.from_toml(configfile.to_toml(found.config)) == found.config
     said = "mirrored, and labelled as the other side's class: swipe_left=swipe_right (--augment.no-flip to forbid)"
-    assert said in reasons(table)
-    assert any(said in reason for reason in plan.plan(table, plan.Base(), {"augment.flip": True}).reasons)
+    assert any(said in reason for reason in found.reasons)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,9 @@ def test_one_class_without_its_other_side_keeps_clips_from_being_mirrored_and_is
     assert "no mirroring: 'turning' may depend on the side and no class is its mirror image" in reasons(table)
     allowed = plan.plan(table, plan.Base(), {"augment.flip": True}).config.augment
     assert allowed.flip and allowed.mirror_labels == ("swipe_left=swipe_right",)
-    innocent = chosen(three(data, ("swipe_left", "swipe_right", "wave"))).augment
+    innocent = three(data, ("swipe_left", "swipe_right", "wave"))
+    assert not chosen(innocent).augment.flip
+    innocent = plan.plan(innocent, plan.Base(), {"augment.flip": True}).config.augment  # type: ignore[assignment]
     assert innocent.flip and innocent.mirror_labels == ("swipe_left=swipe_right",)
 
 
@@ -273,6 +277,23 @@ def test_weights_to_start_from_bring_their_model_and_clip_settings(data: Manifes
         assert found.config.optim.layer_decay < 1
         assert any(reason.text.startswith("started from") for reason in found.reasons)
         assert not any("--init" in reason.text for reason in found.reasons)
+
+
+def test_of_an_image_model_the_last_blocks_learn_on_what_the_others_compute_once(
+    data: Manifest, tmp_path: Path
+) -> None:
+    model = made_trainings.config(model={"scheme": "space", "depth": 4, "weight_init": "image"}).model
+    mean = (0.1, 0.2, 0.3)
+    checkpoint.save(Checkpoint(TimeSformer(model), ClipConfig(mean=mean)), tmp_path / "weights.safetensors")
+    source = replace(loading.read_source(tmp_path / "weights.safetensors"), image=True)
+    found = choose.choose(data, gpu=False, source=source)
+    config, said = found.config, " ".join(reason.text for reason in found.reasons)
+    assert (config.model.scheme, config.model.frames, config.clip.frames) == ("divided", 16, 16)
+    assert config.model.size == config.clip.size == 8 * model.patch
+    assert (config.clip.mean, config.frozen_blocks, config.augment.versions) == (mean, 2, 4)
+    assert "the last 2 blocks of 4 learn" in said and "run once for 4 versions of each video" in said
+    own = choose.choose(data, gpu=False, source=source, named={"frozen_blocks": 0}).config
+    assert (own.frozen_blocks, own.augment.versions, own.optim.lr) == (0, 0, config.optim.lr)
 
 
 def test_without_weights_one_line_names_an_image_model_to_start_from_and_nothing_is_downloaded(

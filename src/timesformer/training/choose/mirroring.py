@@ -14,6 +14,9 @@ from timesformer.training.choose.reason import Reason
 from timesformer.training.choose.sides import mirror_pairs, speaking_of_sides
 
 
+PAIRED = ("augment.flip", "augment.mirror_labels")
+
+
 def implied(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What else follows where only one setting of mirroring is named: pairs need it, and without it they go."""
     flip, pairs = settings.get("augment.flip"), settings.get("augment.mirror_labels")
@@ -27,6 +30,9 @@ def chosen(
 ) -> AugmentConfig:
     """The settings with mirroring decided, by what the user names (dotted) or what class names say.
 
+    Pairs of classes are found and proposed, not chosen: in trainings as short as the usual ones, mirrored clips with
+    the other label cost accuracy (docs/few_clips.md).
+
     Adds the reason for a choice to ``reasons``.
     """
     flip, given = named.get("augment.flip"), named.get("augment.mirror_labels")
@@ -36,8 +42,12 @@ def chosen(
     found = [] if numeric or given is not None else mirror_pairs(manifest.labels)
     pairs, paired = tuple(map("=".join, found)), {name for pair in found for name in pair}
     sides = [name for name in speaking_of_sides(manifest.labels) if name not in paired]
-    flips = flip or not (sides or numeric)
-    if not flips:
+    flips = flip or not (sides or numeric or pairs)
+    if not flips and pairs and not sides:
+        text = f"no mirroring: {found[0][0]!r} is the mirror image of {found[0][1]!r} (for longer trainings, mirrored "
+        named_pairs = " ".join(map(shlex.quote, pairs))
+        reasons.append(Reason(f"{text}clips with the other label: --augment.mirror-labels {named_pairs})", PAIRED))
+    elif not flips:
         text = f"no mirroring: {sides[0] if sides else 'a number'!r} may depend on the side"
         other = " and no class is its mirror image" if pairs else ""
         reasons.append(Reason(f"{text}{other} (--augment.flip to allow)", ("augment.flip",)))
