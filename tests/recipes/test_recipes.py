@@ -67,7 +67,7 @@ VARIANTS: dict[str, dict[str, object]] = {
 KINETICS_ONLY = ("parallel", "patch32", "vit-small")
 THOUSANDS = {"k400": 240, "k600": 392, "ssv2": 170, "diving48": 16, "howto100m": 85, "mmaction2": 240}
 MODERN = ("k400-base-8gpu", "finetune-1gpu", "finetune-small-gpu", "finetune-hr-small-gpu")
-SMALL = ("small-scratch-cpu", "small-scratch-gpu", "small-finetune")
+SMALL = ("small-scratch-cpu", "small-scratch-gpu", "small-finetune", "small-image")
 MMACTION = ("mmaction2-k400-divided", "mmaction2-k400-joint", "mmaction2-k400-space")
 PAPER = [name for name in RECIPES if name not in (*MODERN, *SMALL, *MMACTION)]
 
@@ -148,7 +148,8 @@ def tiny(config: TrainConfig) -> TrainConfig:
     engine = replace(config.engine, workers=0, cache="off")
     engine = replace(engine, precision="fp32" if engine.precision == "auto" else engine.precision)
     init = config.init if config.init in ("", "k400-base") else "image"
-    return replace(config, model=model, clip=replace(config.clip, frames=8, size=side), engine=engine, init=init)
+    clip, frozen = replace(config.clip, frames=8, size=side), min(config.frozen_blocks, 1)
+    return replace(config, model=model, clip=clip, engine=engine, init=init, frozen_blocks=frozen)
 
 
 def made_start(settings: TrainConfig, folder: Path) -> str:
@@ -191,11 +192,16 @@ def test_a_command_names_its_recipe_start_and_machines(name: str) -> None:
 
 def test_the_small_recipes_are_what_train_picks_for_300_clips_and_tell_the_figures_of_the_readme() -> None:
     items = tuple(Item(Path(f"{number}.mp4"), "ab"[number % 2], "train") for number in range(300))
-    table, source = Manifest(Path(), items, ("a", "b")), Source("k400-base", "", {}, ModelConfig(), ClipConfig())
+    table, wanted = Manifest(Path(), items, ("a", "b")), recipe("small-image").config
+    image = replace(wanted.model, scheme="space", frames=8, size=518, resize="nearest"), replace(wanted.clip, size=224)
+    sources = {
+        "small-finetune": Source("k400-base", "", {}, ModelConfig(), ClipConfig()),
+        "small-image": Source("dinov2-small", "", {}, *image, image=True),
+    }
     for name in SMALL:
         entry = recipe(name)
         assert entry.command == "timesformer train DATA" + f" --init {entry.config.init}" * bool(entry.config.init)
-        picked = choose(table, gpu=name != "small-scratch-cpu", source=source if entry.config.init else None).config
+        picked = choose(table, gpu="1 GPU" in entry.hardware, source=sources.get(name)).config
         assert picked == replace(entry.config, model=replace(entry.config.model, classes=2), init="")
     figures = re.findall(r"([\d.]+) %", recipe("small-scratch-cpu").result)
     text = (DOCS.parent.parent / "README.md").read_text("utf-8")

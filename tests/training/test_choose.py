@@ -205,7 +205,9 @@ def test_classes_are_compared_by_the_clips_that_they_have_once_mirrored(data: Ma
     items = tuple(
         item for item in table.items if item.split == "val" or item.label == "swipe_left" or "01" in item.name
     )
-    assert not chosen(Manifest(data.source, items, table.labels)).optim.class_weights
+    table = Manifest(data.source, items, table.labels)
+    assert chosen(table).optim.class_weights
+    assert not plan.plan(table, plan.Base(), {"augment.flip": True}).config.optim.class_weights
 
 
 def test_what_is_chosen_looks_at_time_ranges_not_at_their_files(tmp_path: Path) -> None:

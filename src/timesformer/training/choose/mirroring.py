@@ -13,7 +13,6 @@ from timesformer.data.manifest import Manifest
 from timesformer.training.choose.reason import Reason
 from timesformer.training.choose.sides import mirror_pairs, speaking_of_sides
 
-
 PAIRED = ("augment.flip", "augment.mirror_labels")
 
 
