@@ -305,3 +305,12 @@ def test_settings_beside_a_model_deep_in_a_file_are_found(tmp_path: Path) -> Non
     torch.save({"run": {"weights": names, "cfg": cfg}, "epoch": 3}, tmp_path / "w")
     loaded = load(tmp_path / "w")
     assert (loaded.model.config.scheme, loaded.clip.rate) == ("space", 16)
+
+
+def test_safetensors_whose_header_length_begins_like_a_pickle_are_read(tmp_path: Path) -> None:
+    save_file({name: value.contiguous() for name, value in vit().items()}, tmp_path / "w")
+    data = (tmp_path / "w").read_bytes()
+    length, longer = int.from_bytes(data[:8], "little"), 0x10580  # a pickle of protocol 5 begins with 0x80 0x05
+    header = data[8 : 8 + length].ljust(longer)
+    (tmp_path / "w").write_bytes(longer.to_bytes(8, "little") + header + data[8 + length :])
+    assert load(tmp_path / "w").report is not None
