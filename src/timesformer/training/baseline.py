@@ -44,7 +44,9 @@ def sentence(manifest: Manifest, settings: Mapping[str, Any]) -> str:
     """
     if not settings.get("init") or settings.get("freeze", "none") != "none" or processes.launched():
         return ""
-    if not loading.read_source(settings["init"], key=settings.get("key", "")).image:
+    size = settings.get("model.size")
+    grid = tuple(size) if isinstance(size, list | tuple) else None  # embeddings don't say their shape
+    if not loading.read_source(settings["init"], grid, key=settings.get("key", "")).image:
         return ""
     remedy = "--freeze backbone makes one"
     videos = len(manifest.of("train")) + len(manifest.of("val"))
