@@ -72,8 +72,8 @@ SMALL = (
         name="small-finetune",
         config=SMALL_FINETUNE,
         description=f"Fine-tunes weights of any model, here ViT-B, on few clips of your own. {_PICKED}. Low learning "
-        "rate with layer-wise decay; ten times the rate without decay for --lora, for --freeze backbone, and for "
-        "models narrower than 384.",
+        "rate with layer-wise decay; ten times the rate without decay for --lora and for models narrower than "
+        "384. --freeze backbone fits the head at once.",
         command="timesformer train DATA --init k400-base",
         hardware="1 GPU with 24 GB",
         cost="1.2e12 operations per clip (derived)",
