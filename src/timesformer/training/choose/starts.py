@@ -76,8 +76,10 @@ def head_alone(source: Source, seen: Survey | None, reasons: list[Reason], noun:
         text = "space attention: the frozen weights see frame by frame, and their features are averaged"
         reasons.append(Reason(text, ("model.scheme",)))
         model = replace(_sized(source, reasons, gpu=gpu), scheme="space")
+        # tankwagon's 10 s: 95.5 % top-1 and 93.5 % mean class accuracy, against 93.0 % and 84.6 % with clips of 4.3 s
         clip = replace(clip, size=model.size, sampling="segments")
-        clip = _shown(clip, seen, reasons, noun) if seen else clip
+        text = f"{noun} are seen whole, in {clip.frames} segments, whose features are averaged"
+        reasons.append(Reason(text, SPAN))
     else:
         reasons.append(Reason(f"started from {source.name}: its clip settings"))
         clip = _of_weights(source, seen, reasons, noun)
