@@ -37,4 +37,4 @@ def test_the_results_of_the_readme_are_those_of_the_pages() -> None:
     rows = re.findall(r"^\| .*%.*%.*\|$", readme, re.M)
     assert len(rows) == 3 and all(row in small for row in rows)
     peaks = re.search(r"peaks at ([\d.]+) GB on a CPU, where transformers takes ([\d.]+) GB", readme)
-    assert peaks is not None and f"| 16 frames of 448 px | about {peaks[1]} / {peaks[2]} |" in speed
+    assert peaks is not None and f"| 16 frames of 448 px | {peaks[1]} / {peaks[2]} |" in speed
