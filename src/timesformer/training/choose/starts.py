@@ -76,7 +76,7 @@ def head_alone(source: Source, seen: Survey | None, reasons: list[Reason], noun:
         text = "space attention: the frozen weights see frame by frame, and their features are averaged"
         reasons.append(Reason(text, ("model.scheme",)))
         model = replace(_sized(source, reasons, gpu=gpu), scheme="space")
-        # tankwagon's 10 s: 95.5 % top-1 and 93.5 % mean class accuracy, against 93.0 % and 84.6 % with clips of 4.3 s
+        # An image model has no frame rate of its own, and a head on averaged frames gains nothing by their being near
         clip = replace(clip, size=model.size, sampling="segments")
         text = f"{noun} are seen whole, in {clip.frames} segments, whose features are averaged"
         reasons.append(Reason(text, SPAN))
