@@ -91,7 +91,13 @@ def main() -> None:
             (short, _), (long, _) = once.epochs[-1], every.epochs[-1]
             print(f"epoch {number + 1}: kept {short:6.1f} s   in every step {long:6.1f} s   ratio {long / short:.2f}")
     ratios = [long[0] / short[0] for short, long in zip(once.epochs, every.epochs, strict=True)]
-    row = {"clips": given.clips, "frozen_blocks": given.frozen, "versions": given.versions, "equal_losses": equal}
+    row: dict[str, str | float] = {
+        "benchmark": "frozen_cache",
+        "clips": given.clips,
+        "frozen_blocks": given.frozen,
+        "versions": given.versions,
+        "equal_losses": equal,
+    }
     for name, way in (("kept", once), ("every_step", every)):
         row[f"{name}_s"] = round(statistics.median(wall for wall, _ in way.epochs), 2)
         row[f"{name}_cpu_s"] = round(statistics.median(cpu for _, cpu in way.epochs), 2)

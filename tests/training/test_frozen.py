@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def settings(**changes: Any) -> TrainConfig:
-    """A tiny training with the lower of two blocks frozen and two versions of each video."""
+    """A small training with the lower of two blocks frozen and two versions of each video."""
     whole: dict[str, dict[str, Any]] = {
         "model": {"drop_path": 0.3},
         "augment": {"versions": 2, "colour": 0.4, "erase": 0.5},
@@ -181,6 +181,14 @@ def test_mixing_and_several_processes_need_the_frozen_blocks_in_every_step(data:
     assert said.startswith("- frozen blocks are computed in every step: mixup and CutMix blend")
     assert frozen.obstacle(settings(), processes=2).startswith("2 processes train together")
     assert not frozen.obstacle(settings(augment={"versions": 0}), processes=2)
+
+
+def test_two_processes_learn_from_the_same_versions_as_one(data: Manifest, tmp_path: Path) -> None:
+    config = settings(model={"drop_path": 0.0})  # each process drops paths of its own
+    made_trainings.together(made_trainings.train_as_rank, 2, data.source, config, tmp_path / "two", {})
+    made_trainings.run(data, config, tmp_path / "one")
+    two, one = (made_trainings.results(tmp_path / name)["rows"] for name in ("two", "one"))
+    assert [row["train_loss"] for row in two] == pytest.approx([row["train_loss"] for row in one], abs=1e-4)
 
 
 def test_all_versions_are_taken_in_turn() -> None:
