@@ -175,6 +175,7 @@ def test_the_estimate_for_a_cpu_is_within_a_twentieth_of_what_each_clip_keeps_th
     scheme: str, precision: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "EXPLICIT_KEYS", most)
+    monkeypatch.setattr(recompute, "SMALL", 0)  # this model is small, those that the estimate is for are not
     config = ModelConfig(scheme=scheme, **SMALL)
     bf16 = precision == "bf16"
     kept = kept_bytes(config, batch=3, bf16=bf16) - kept_bytes(config, batch=2, bf16=bf16)

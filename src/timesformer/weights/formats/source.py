@@ -10,10 +10,10 @@ from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import Task
 from timesformer.weights import checkpoint, metadata
 from timesformer.weights.checkpoint import MOST_BLOCKS
-from timesformer.weights.formats import contents, detect, layouts
+from timesformer.weights.formats import contents, detect, imagefiles, layouts
 from timesformer.weights.formats.clips import clip_settings
 from timesformer.weights.formats.files import Raw
-from timesformer.weights.formats.images import jax, reading
+from timesformer.weights.formats.images import jax
 from timesformer.weights.formats.images import names as image_names
 from timesformer.weights.formats.images.names import ImageLayout
 from timesformer.weights.formats.layouts import Layout
@@ -69,7 +69,7 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
     layout: Layout | ImageLayout = raw.held.layout if raw.held else "official"
     image = None
     if raw.container == "arrays" or detect.is_image(raw, tensors, layout):
-        image = reading.read(raw, tensors, layout, size if isinstance(size, tuple) else None)
+        image = imagefiles.read(raw, tensors, layout, size if isinstance(size, tuple) else None)
     names: Layout = "official" if layout in image_names.PATTERNS else layout  # type: ignore[assignment]
     stated = image.settings if image else detect.stated(raw, names)
     tensors = image.tensors if image else tensors
@@ -79,7 +79,7 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
     renamed, extra = layouts.rename(tensors, table, depth)
     _refuse_other_blocks(extra, names, source)
     renamed, zero = _without_bias(renamed, depth, image is not None)
-    known = reading.moco_heads(raw.held.name, tensors) if image and raw.held else None
+    known = imagefiles.moco_heads(raw.held.name, tensors) if image and raw.held else None
     config, guess = model_config(
         renamed, scheme, depth, stated, size=size, heads=heads, known_heads=known, source=source
     )
@@ -107,7 +107,7 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
     return _checked(found, heads)
 
 
-def _given_names(extra: Iterable[str], image: reading.Image | None, own: Mapping[str, str]) -> list[str]:
+def _given_names(extra: Iterable[str], image: imagefiles.Image | None, own: Mapping[str, str]) -> list[str]:
     """Return the file's names of tensors that the model doesn't have."""
     plain = [*(image.origin.get(name, name) for name in extra), *image.left_out] if image else list(extra)
     return [own.get(name, name) for name in plain]
