@@ -115,7 +115,10 @@ class GroupAttention(nn.Module):
         mixed = self.qkv(self.norm(tokens))
         if self.rotary:
             mixed = rotate(mixed, grid, heads=self.heads)
-        grouped = self._group(mixed, grid, prefix)  # (b, groups, n, 3d)
+        return self._split(self._group(mixed, grid, prefix), prefix)
+
+    def _split(self, grouped: Tensor, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values by head: (b, groups, n, 3d) -> three of (b, groups, heads, n, d / heads)."""
         query, key, value = grouped.unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
         return (query[..., prefix:, :] if self.step.prefix == "keys_only" else query), key, value
 

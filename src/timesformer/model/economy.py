@@ -97,7 +97,7 @@ def _attention_linear(step: GroupAttention, grouped: Tensor, prefix: int, weight
 
     The fused kernel keeps little by itself, and takes too long to run twice.
     """
-    query, key, _ = _heads(step, prefix, grouped)
+    query, key, _ = step._split(grouped, prefix)
     if attention._explicit_is_faster(query, key):
         return _Linear.apply(partial(_attended, step, prefix, attention.explicit), weight, bias, grouped)
     return F.linear(_attended(step, prefix, attention.fused, grouped), weight, bias)
@@ -105,13 +105,7 @@ def _attention_linear(step: GroupAttention, grouped: Tensor, prefix: int, weight
 
 def _attended(step: GroupAttention, prefix: int, attend: Attend, grouped: Tensor) -> Tensor:
     """Attention with its heads side by side: (b, groups, n, 3d) -> (b, groups, queries, d)."""
-    return attend(*_heads(step, prefix, grouped)).transpose(2, 3).flatten(3)
-
-
-def _heads(step: GroupAttention, prefix: int, grouped: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values: (b, groups, n, 3d) -> three of (b, groups, heads, n, d / heads)."""
-    query, key, value = grouped.unflatten(-1, (3, step.heads, -1)).permute(3, 0, 1, 4, 2, 5)
-    return (query[..., prefix:, :] if step.step.prefix == "keys_only" else query), key, value
+    return attend(*step._split(grouped, prefix)).transpose(2, 3).flatten(3)
 
 
 class _Linear(torch.autograd.Function):
