@@ -195,7 +195,3 @@ def _predict(out: Path) -> None:
             predictor = Predictor(RunFolder(out / scheme).best, clips=VIEWS, crops=1)
             with atomic.replacing(path) as partial:
                 partial.write_text(to_json(predictor(video)), encoding="utf-8")
-
-
-def _held_out(out: Path, label: str) -> Path:
-    return out / "motions" / "test" / label / f"{label}_00000.mp4"

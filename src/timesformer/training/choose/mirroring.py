@@ -30,7 +30,7 @@ def chosen(
     """The settings with mirroring decided, by what the user names (dotted) or what class names say.
 
     Pairs of classes are found and proposed, not chosen: in trainings as short as the usual ones, mirrored clips with
-    the other label cost accuracy (docs/few_clips.md).
+    the other label can cost accuracy (docs/few_clips.md).
 
     Adds the reason for a choice to ``reasons``.
     """

@@ -28,19 +28,22 @@ SHARE = 0.25
 
 def is_kept(config: TrainConfig, *, processes: int) -> bool:
     """Whether a training computes its frozen blocks once for each version of a video, and reads the results after."""
-    wanted = config.frozen_depth and config.augment.versions and config.engine.frozen_cache
-    return bool(wanted) and not obstacle(config, processes=processes)
+    return _is_wanted(config) and not obstacle(config, processes=processes)
 
 
 def obstacle(config: TrainConfig, *, processes: int) -> str:
     """Why frozen blocks must be computed in every step although the versions are fixed; empty if they need not be."""
-    if not (config.frozen_depth and config.augment.versions and config.engine.frozen_cache):
+    if not _is_wanted(config):
         return ""
     if config.augment.mixup or config.augment.cutmix:
         return "mixup and CutMix blend the pixels of other clips in every step"
     return (
         f"{processes} processes train together, and a clip goes to another one in each epoch" if processes > 1 else ""
     )
+
+
+def _is_wanted(config: TrainConfig) -> bool:
+    return bool(config.frozen_depth and config.augment.versions and config.engine.frozen_cache)
 
 
 def hold_still(model: TimeSformer, config: TrainConfig) -> None:
