@@ -83,9 +83,8 @@ SMALL = (
         name="small-image",
         config=SMALL_IMAGE,
         description="Trains the last two blocks of an image model, and time attention in them, on few clips of your "
-        f"own, without a GPU. {_PICKED}. What the blocks below compute is kept for four versions of each clip. 16 "
-        "frames were 5 to 8 points better than 8 where order decides; more blocks, warm-up, mixup or other heads were "
-        "not better.",
+        f"own, without a GPU. {_PICKED}. What the blocks below compute is kept for four versions of each clip, "
+        "and 16 frames give time to learn.",
         command="timesformer train DATA --init dinov2-small",
         hardware="1 CPU of any kind",
         cost="6e11 operations per step of 16 clips (derived)",
