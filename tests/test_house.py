@@ -41,6 +41,7 @@ ROOMS = (
     ("verbs",),
     ("studies",),
     ("serve",),
+    ("cli.typed",),
     ("cli",),
     ("__main__", ""),
 )

@@ -13,8 +13,9 @@ from rich.console import Console
 
 import timesformer
 from tests import made_trainings
-from timesformer.cli import examples, main, train, views
-from timesformer.cli.words import flags_of, spelled, spelled_settings
+from timesformer.cli import main, train, views
+from timesformer.cli.typed import examples
+from timesformer.cli.typed.words import flags_of, spelled, spelled_settings
 from timesformer.config.checks import ConfigError
 from timesformer.errors import sentence, without_numbers
 from timesformer.training.shown.display import Display

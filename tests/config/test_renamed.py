@@ -8,7 +8,7 @@ import pytest
 
 import timesformer
 from timesformer.cli.train import Start
-from timesformer.cli.words import spelled_settings
+from timesformer.cli.typed.words import spelled_settings
 from timesformer.config import names
 from timesformer.config.checks import ConfigError
 from timesformer.config.configfile import from_toml, to_toml

@@ -16,7 +16,7 @@ import timesformer
 from tests.docs.made_pages import PAGES, REASONS, ROOT, SHOWN, Fence, fences, image_model, inline
 from timesformer.cli.main import COMMANDS, main
 from timesformer.cli.train import Start
-from timesformer.cli.words import flags_of, spelled_settings
+from timesformer.cli.typed.words import flags_of, spelled_settings
 from timesformer.config.checks import ConfigError
 from timesformer.config.names import ARGUMENTS
 from timesformer.data.made import motions

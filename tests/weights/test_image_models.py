@@ -9,8 +9,8 @@ import pytest
 from safetensors.torch import save_file
 
 from tests.made_weights import SMALL, vit
-from timesformer.cli import order
 from timesformer.cli import zoo as cli
+from timesformer.cli.typed import order
 from timesformer.config.checks import ConfigError
 from timesformer.config.model import ModelConfig
 from timesformer.model.cost import cost

@@ -7,8 +7,9 @@ from typing import Any
 
 import tyro
 
-from timesformer.cli import data, examples, models, terminal, train, views, zoo
-from timesformer.cli.words import command_of, spelled
+from timesformer.cli import data, models, terminal, train, views, zoo
+from timesformer.cli.typed import examples
+from timesformer.cli.typed.words import command_of, spelled
 from timesformer.errors import sentence
 from timesformer.plain import printable
 

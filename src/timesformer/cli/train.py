@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from timesformer.cli.flags import unchecked
 from timesformer.cli.source import UNSET, Source
-from timesformer.cli.words import spelled_settings
+from timesformer.cli.typed.flags import unchecked
+from timesformer.cli.typed.words import spelled_settings
 from timesformer.config.training import TrainConfig
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from timesformer.cli import order, shown
+from timesformer.cli import shown
 from timesformer.cli.opened import Opened
 from timesformer.cli.source import UNSET, Source
+from timesformer.cli.typed import order
 from timesformer.config.checks import require
 
 if TYPE_CHECKING:

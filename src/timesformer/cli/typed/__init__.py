@@ -1,0 +1,1 @@
+"""What people type: flags by other programs' names, arguments in another order, and examples to type."""
