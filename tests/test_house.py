@@ -33,6 +33,7 @@ ROOMS = (
     ("pictures",),
     ("tasks",),
     ("inference",),
+    ("inference.timeline",),
     ("training.run",),
     ("training.shown", "training.engine"),
     ("training.linear",),

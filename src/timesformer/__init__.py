@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from timesformer.errors import TimesformerError as TimesformerError
     from timesformer.inference.prediction import Prediction as Prediction
     from timesformer.inference.results import Evaluation as Evaluation
+    from timesformer.inference.timeline.timeline import Timeline as Timeline
     from timesformer.model.transformer import TimeSformer as TimeSformer
     from timesformer.training.outcome import Outcome as Outcome
     from timesformer.verbs.evaluate import evaluate as evaluate
     from timesformer.verbs.predict import Predictor as Predictor
+    from timesformer.verbs.timeline import timeline as timeline
     from timesformer.verbs.train import train as train
     from timesformer.video.reader import VideoError as VideoError
     from timesformer.weights.checkpoint import Checkpoint as Checkpoint
@@ -44,6 +46,7 @@ _HOMES = {
     "Prediction": "inference.prediction",
     "Predictor": "verbs.predict",
     "TimeSformer": "model.transformer",
+    "Timeline": "inference.timeline.timeline",
     "TimesformerError": "errors",
     "TrainConfig": "config.training",
     "VideoError": "video.reader",
@@ -51,6 +54,7 @@ _HOMES = {
     "evaluate": "verbs.evaluate",
     "load": "weights.loading",
     "save": "weights.checkpoint",
+    "timeline": "verbs.timeline",
     "train": "verbs.train",
 }
 __all__ = sorted(_HOMES)

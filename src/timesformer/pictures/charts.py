@@ -47,7 +47,7 @@ def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path) -> bool:
     unwritten = [number for number, name in enumerate(names) if missing.intersection(name)]
     for number in unwritten:
         names[number] = f"class {number}"
-    with _drawing(path, fonts) as figure:
+    with drawing(path, fonts) as figure:
         if unwritten:
             figure.supxlabel(UNWRITTEN, fontsize=7, wrap=True)
         if len(names) <= NAMED:
@@ -62,7 +62,7 @@ def curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
     A row holds what was measured in its epoch; other values may be missing.
     """
-    with _drawing(path) as figure:
+    with drawing(path) as figure:
         figure.set_size_inches(11, 3.3)
         loss, validation, rate = figure.subplots(1, 3)
         _line(loss, rows, "train_loss", text="training", colour=TRAIN)
@@ -76,7 +76,7 @@ def curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 @contextmanager
-def _drawing(path: Path, fonts: Sequence[str] = (lettering.DEFAULT,)) -> Iterator["Figure"]:
+def drawing(path: Path, fonts: Sequence[str] = (lettering.DEFAULT,)) -> Iterator["Figure"]:
     """An empty figure that is written to ``path`` at the end; no window system or global state of pyplot is touched."""
     import matplotlib
     from matplotlib.figure import Figure

@@ -15,6 +15,8 @@ from timesformer.inference.inputs import Several, Video, as_file, as_frames, is_
 from timesformer.inference.parts import Part, Seen
 from timesformer.inference.prediction import Failure, Prediction
 from timesformer.inference.scoring import Scoring
+from timesformer.inference.timeline.timeline import Timeline
+from timesformer.inference.timeline.watching import watch
 from timesformer.machine import Precision, pick_device
 from timesformer.tasks.table import fuse
 from timesformer.video import sampling
@@ -102,6 +104,20 @@ class Predictor:
         videos = list(video) if is_several(video) else [video]
         found = [seen.mean(dim=0) for seen, _ in self._seen(videos, self.model.features, start, end, fps)]
         return torch.stack(found) if is_several(video) else found[0]
+
+    def timeline(
+        self,
+        video: Path | str,
+        *,
+        window: float | None = None,
+        every: float | None = None,
+        progress: Callable[[float], None] = lambda seconds: None,
+    ) -> Timeline:
+        """Scores of a video file over time, and the segments that they make: see :func:`timesformer.timeline`.
+
+        The predictor's ``clips`` and ``placement`` don't matter: windows cover the video.
+        """
+        return watch(self.checkpoint, Path(video), self.scoring, window=window, every=every, progress=progress)
 
     def _seen(
         self,

@@ -6,6 +6,7 @@ start or by seeking. Frames that can't be decoded are always reported.
 
 import math
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +28,13 @@ from timesformer.video.decoder.container import (
 from timesformer.video.decoder.counting import Decodable, count_decodable
 from timesformer.video.decoder.index import Index, index
 from timesformer.video.decoder.orientation import orientation, turned
-from timesformer.video.decoder.shots import Shot, shots
+from timesformer.video.decoder.shots import Shot, shots, shots_in_order
 from timesformer.video.notes import Given, replaced_frames, resized_frames
 
 __all__ = [
     "DamagedVideoWarning",
     "Decodable",
+    "Frame",
     "Frames",
     "VideoError",
     "VideoInfo",
@@ -41,6 +43,7 @@ __all__ = [
     "is_out_of_memory",
     "read",
     "read_noted",
+    "stream",
 ]
 
 SHARE = 0.5
@@ -84,6 +87,22 @@ class Frames:
     """Damage to these frames or to the file, without the path; empty for none."""
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One decoded frame of a stream."""
+
+    number: int
+    pixels: Tensor
+    """uint8 RGB ``(c, h, w)``."""
+    given: Given
+    """Which frame it is in truth, and of which size."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is the frame of this number, undamaged."""
+        return self.given.clean and self.given.source == self.number
+
+
 def info(path: Path | str) -> VideoInfo:
     """Return the facts of a video. Only its first frame is decoded, unless its packets are unreliable.
 
@@ -123,16 +142,11 @@ def read_noted(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int
     flat = wanted.reshape(-1)
     unique = np.unique(flat).tolist()
     given: dict[int, Given] = {}
-    reformatter = VideoReformatter()
     try:
         frames = torch.empty((wanted.size, 3, *size), dtype=torch.uint8)
-        for shot in shots(table, unique):
-            places = torch.from_numpy(np.flatnonzero(flat == shot.number))
-            try:
-                frames[places] = _pixels(shot, reformatter, size=size, shape=table.size)
-            except DecodeError as error:
-                raise VideoError(path, f"has colours that can't be converted to RGB ({reason(error)})") from None
-            given[shot.number] = Given(shot.source, shot.clean, shot.size)
+        for frame in _converted(path, shots(table, unique), size=size, shape=table.size):
+            frames[torch.from_numpy(np.flatnonzero(flat == frame.number))] = frame.pixels
+            given[frame.number] = frame.given
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -141,6 +155,34 @@ def read_noted(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int
         raise VideoError(path, "holds no frame that decodes")
     notes = (*table.damage, *replaced_frames(given), *resized_frames(given, table.size))
     return Frames(frames.reshape(*wanted.shape, 3, *size), notes)
+
+
+def stream(path: Path | str, numbers: Iterable[int]) -> Iterator[Frame]:
+    """Decode frames by increasing number, one at a time at full size, in a single pass over the file.
+
+    For videos of any length: nothing is held but the frame. Damaged frames are replaced as in :func:`read_noted`, and
+    :func:`timesformer.video.notes.replaced_frames` says so in words. Raises :class:`VideoError` where no frame decodes,
+    and IndexError for a number outside the video.
+    """
+    path, table = Path(path), index(Path(path))
+    wanted = _checked(list(numbers), table).tolist()
+    count = 0
+    for frame in _converted(path, shots_in_order(table, wanted), size=table.size, shape=table.size):
+        yield frame
+        count += 1
+    if count < len(wanted):
+        raise VideoError(path, "holds no frame that decodes")
+
+
+def _converted(path: Path, found: Iterable[Shot], *, size: tuple[int, int], shape: tuple[int, int]) -> Iterator[Frame]:
+    """Shots as frames of ``size``, of a video of ``shape``."""
+    reformatter = VideoReformatter()
+    for shot in found:
+        try:
+            pixels = _pixels(shot, reformatter, size=size, shape=shape)
+        except DecodeError as error:
+            raise VideoError(path, f"has colours that can't be converted to RGB ({reason(error)})") from None
+        yield Frame(shot.number, pixels, Given(shot.source, shot.clean, shot.size))
 
 
 def read(path: Path | str, numbers: ArrayLike | Tensor, *, short_side: int | None = None) -> Tensor:

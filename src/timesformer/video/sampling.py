@@ -48,8 +48,8 @@ def training(
     _check(frames, fps)
     if times is not None:
         shown = _increasing(times, frames)
-        count, rate = _regular(shown, fps, clip)
-        return _shown_at(training(count, rate, clip, generator=generator), rate, shown)
+        count, rate = regular(shown, fps, clip)
+        return shown_at(training(count, rate, clip, generator=generator), rate, shown)
     if clip.sampling == "segments":
         first, last = _segments(frames, clip.frames)
         draw = torch.rand(clip.frames, generator=generator, dtype=torch.float64)
@@ -88,8 +88,8 @@ def views(
         raise ValueError(f"clips is {clips}; a video needs at least 1.")
     if times is not None:
         shown = _increasing(times, frames)
-        count, rate = _regular(shown, fps, clip)
-        return _shown_at(views(count, rate, clip, clips=clips, placement=placement), rate, shown)
+        count, rate = regular(shown, fps, clip)
+        return shown_at(views(count, rate, clip, clips=clips, placement=placement), rate, shown)
     if placement == "whole":
         return whole(frames, fps, clip)
     if clip.sampling == "segments":
@@ -135,7 +135,7 @@ def _increasing(times: ArrayLike, frames: int) -> NDArray[np.float64]:
     return shown - shown[0]
 
 
-def _regular(times: NDArray[np.float64], fps: float, clip: ClipConfig) -> tuple[int, float]:
+def regular(times: NDArray[np.float64], fps: float, clip: ClipConfig) -> tuple[int, float]:
     """Return the number of frames and the frame rate of the same video at a constant rate.
 
     Dense clips are planned at the clip's own rate. With segments, every frame of the video must be reachable, so they
@@ -148,7 +148,7 @@ def _regular(times: NDArray[np.float64], fps: float, clip: ClipConfig) -> tuple[
     return max(round((float(times[-1]) + 1 / fps) * rate), 1), rate
 
 
-def _shown_at(numbers: Tensor, rate: float, times: NDArray[np.float64]) -> Tensor:
+def shown_at(numbers: Tensor, rate: float, times: NDArray[np.float64]) -> Tensor:
     """Return the frame that is on the screen at the time of each frame of the video at a constant rate."""
     after = np.searchsorted(times, numbers.numpy() / rate + ROUNDING, side="right")
     return torch.from_numpy(np.maximum(after - 1, 0))

@@ -69,6 +69,34 @@ def shots(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
                     yield from _forward(decoded(again.container.demux(again.stream), again), table, numbers)
 
 
+def shots_in_order(table: Index, wanted: Sequence[int]) -> Iterator[Shot]:
+    """Yield exactly one shot for every wanted number, in increasing order, in one pass over the file.
+
+    Parts that nobody wants are skipped by seeking, as in :func:`shots`, but what doesn't decode is not tried again from
+    earlier key frames. If a seek leads to another frame than it should, a second pass without seeking gives the rest.
+    """
+    if table.images:
+        yield from _of_images(table, wanted)
+        return
+    plan = seek_plan(table, wanted)
+    with opened(table.path) as video:
+        for place, (key, numbers) in enumerate(plan):
+            if key == 0:
+                yield from _forward(decoded(video.container.demux(video.stream), video), table, numbers)
+                continue
+            found = _forward(decoded(_sought(video, table, key, table.pts[numbers[0]]), video), table, numbers)
+            first = next(found, None)
+            if first is None or first.source != first.number or not first.clean:
+                rest = [number for _, left in plan[place:] for number in left]
+                break
+            yield first
+            yield from found
+        else:
+            return
+    with opened(table.path) as again:
+        yield from _forward(decoded(again.container.demux(again.stream), again), table, rest)
+
+
 def seek_plan(table: Index, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
     """Group increasing frame numbers by the key frame at which decoding starts, with few seeks."""
     result: list[tuple[int, list[int]]] = []
