@@ -63,6 +63,16 @@ def replacing(path: Path, error: Callable[[str], Exception] = WriteError) -> Ite
             shutil.rmtree(folder, ignore_errors=True)
 
 
+class _TriedError(Exception):
+    """Nothing went wrong."""
+
+
+def check(path: Path, error: Callable[[str], Exception] = WriteError) -> None:
+    """Raise ``error`` where :func:`replacing` would before anything is written, so that no work is done in vain."""
+    with suppress(_TriedError), replacing(path, error):
+        raise _TriedError
+
+
 def is_partial(path: Path) -> bool:
     """Whether the path's name is that of a hidden folder of :func:`replacing`."""
     return path.name.startswith(".") and path.name.endswith(SUFFIX)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from timesformer.cli import shown
+from timesformer.cli import shown, timelines
 from timesformer.cli.opened import Opened
 from timesformer.cli.source import UNSET, Source
+from timesformer.cli.timelines import WHOLE, OverTime
 from timesformer.cli.typed import order
 from timesformer.config.checks import require
 
@@ -161,20 +162,23 @@ def predict(
     top: int = 5,
     reading: Reading = AS_THEY_ARE,
     views: Annotated[Views, tyro.conf.OmitArgPrefixes] = Views(),
+    over_time: Annotated[OverTime, tyro.conf.OmitArgPrefixes] = WHOLE,
 ) -> int:
     """Predict the classes of videos, or the numbers that the model was trained for.
 
     Args:
         weights: A checkpoint of any kind, a run's folder, or a published name.
         videos: Video files, or folders of them.
-        json: Print one line of JSON for each video, instead of bars.
+        json: Print one line of JSON for each video, instead of a text to read.
         top: Number of classes to show.
         reading: How the weights are read.
         views: Which clips and crops the model sees of each video.
+        over_time: Scores over time, instead of those of whole videos.
     """
     order.check("predict", weights, videos)
     require(bool(videos), "no video is named; name files, or folders of them, after the weights.")
     require(top >= 1, f"top is {top}; it must be at least 1.")
+    over_time.check(clips=views.clips, placement=views.placement)
     from rich.console import Console
 
     from timesformer.inference.prediction import Failure, to_json
@@ -192,6 +196,8 @@ def predict(
         crops=views.crops,
         placement=views.placement,
     )
+    if over_time.timeline:
+        return timelines.show(predictor, videos, over_time, json=json)
     failures = 0
     for result in predict_files(predictor, videos):
         if json:

@@ -75,12 +75,11 @@ def draw(picture: Picture, path: Path) -> None:
         wide = WIDTH - left - RIGHT
         figure.text(left / WIDTH, 1 - 0.2 / tall, title, va="center", weight="bold")
         figure.text(1 - RIGHT / WIDTH, 1 - 0.2 / tall, picture.about, va="center", ha="right", color=SOFT)
+        said = ["shaded: score from 0 to 1", "bar: segment"] if picture.shares else []
         if len(lanes) < len(picture.lanes):
-            more = f"{len(picture.lanes) - len(lanes)} more labels with shorter segments are not drawn"
-            figure.text(left / WIDTH, 0.14 / tall, more, color=SOFT, fontsize=8)
-        if picture.damaged:
-            said = "hatched: frames are damaged"
-            figure.text(1 - RIGHT / WIDTH, 0.14 / tall, said, ha="right", color=SOFT, fontsize=8)
+            said.append(f"{len(picture.lanes) - len(lanes)} more labels with shorter segments are not drawn")
+        said += ["hatched: damaged frames"] if picture.damaged else []
+        figure.text(left / WIDTH, 0.14 / tall, "      ".join(said), color=SOFT, fontsize=8)
         box = (left / WIDTH, (BOTTOM + body + SPACE) / tall, wide / WIDTH, STRIP / tall)
         strip = figure.add_axes(box)
         _frames(strip, picture, wide)

@@ -111,7 +111,7 @@ class Predictor:
         *,
         window: float | None = None,
         every: float | None = None,
-        progress: Callable[[float], None] = lambda seconds: None,
+        progress: Callable[[float, float], None] = lambda seconds, duration: None,
     ) -> Timeline:
         """Scores of a video file over time, and the segments that they make: see :func:`timesformer.timeline`.
 
@@ -168,11 +168,12 @@ def predict_files(predictor: Predictor, paths: Iterable[Path | str]) -> Iterator
     A video that can't be read yields a :class:`Failure`, and so does a folder without videos; the others follow.
     """
     for path in map(Path, paths):
-        for video in _videos_of(path):
+        for video in videos_of(path):
             yield video if isinstance(video, Failure) else _predicted(predictor, video)
 
 
-def _videos_of(path: Path) -> list[Path] | list[Failure]:
+def videos_of(path: Path) -> list[Path] | list[Failure]:
+    """A video, or all videos below a folder that isn't one; a failure for a folder without any."""
     try:
         videos = list(videos_in(path)) if path.is_dir() and not holds_frames(path) else [path]
     except OSError as error:

@@ -20,7 +20,7 @@ def timeline(
     crops: int = 3,
     device: torch.device | str | None = None,
     precision: Precision = None,
-    progress: Callable[[float], None] = lambda seconds: None,
+    progress: Callable[[float, float], None] = lambda seconds, duration: None,
 ) -> Timeline:
     """Scores of a video over time, and the segments that they make.
 
@@ -29,9 +29,8 @@ def timeline(
     read once and memory does not grow with its length. The mean over windows that don't overlap is the score of a
     prediction with the placement "whole" (paper, section 4.5: long videos).
 
-    ``progress`` is called with the seconds of the video that were seen. Everything else is as in
-    :class:`timesformer.Predictor`. For several videos, make a predictor and call its
-    :meth:`timesformer.Predictor.timeline`.
+    ``progress`` is called with the seconds of the video that were seen, and with those of the whole. Everything else is
+    as in :class:`timesformer.Predictor`. For several videos, make a predictor and call its ``timeline``.
 
     >>> found = timeline("model.safetensors", "long.mp4")
     >>> found.segments[0]

@@ -15,6 +15,10 @@ EXAMPLES = {
     "predict": (
         ("timesformer predict run video.mp4", "show the five most likely classes"),
         ("timesformer predict k400-base videos --json --top 3", "print one line of JSON for each video of a folder"),
+        (
+            "timesformer predict run long.mp4 --timeline --out long.srt",
+            "show when each class is seen",
+        ),
     ),
     "convert": (
         ("timesformer convert TimeSformer_divST_8x32_224_K400.pyth model.safetensors", "read the official file"),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from timesformer.config.model import ClipConfig
 from timesformer.config.tasks import FACTS
 from timesformer.inference.scoring import Scoring
 from timesformer.inference.timeline.segments import cells, of_classes, of_labels
@@ -17,7 +18,6 @@ from timesformer.tasks.table import fuse
 from timesformer.video import memory, reader, transforms, windows
 from timesformer.video.reader import Frame, VideoInfo
 from timesformer.video.views import frame_range
-from timesformer.video.windows import Windows
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.report import WeightsError
 
@@ -37,7 +37,7 @@ class _Watch:
     info: VideoInfo
     pictured: list[int]
     """Numbers of the frames of which a small copy is kept."""
-    progress: Callable[[float], None]
+    progress: Callable[[float, float], None]
     small: dict[int, Tensor] = field(default_factory=dict)
     stretches: list[Stretch] = field(default_factory=list)
     last: str = ""
@@ -52,7 +52,8 @@ class _Watch:
                 self.small[frame.number] = _thumbnail(frame.pixels)
             yield frame
             self.last = trouble
-            self.progress(float(self.info.times[frame.number]))
+            self.progress(float(self.info.times[frame.number]), self.info.duration)
+        self.progress(self.info.duration, self.info.duration)
 
     def _note(self, number: int, trouble: str) -> None:
         """Note the trouble of a frame: it goes on if the frame before had the same."""
@@ -69,17 +70,18 @@ def watch(
     *,
     window: float | None = None,
     every: float | None = None,
-    progress: Callable[[float], None] = lambda seconds: None,
+    progress: Callable[[float, float], None] = lambda seconds, duration: None,
 ) -> Timeline:
     """The timeline of a video, on the device of the checkpoint's model, which must be in evaluation mode.
 
-    ``progress`` is called with the seconds of the video that were seen. Memory does not grow with the video. Raises
-    :class:`timesformer.video.reader.VideoError` where the video can't be read.
+    ``progress`` is called with the seconds of the video that were seen, and with those of the whole. Memory does not
+    grow with the video. Raises :class:`timesformer.video.reader.VideoError` where the video can't be read.
     """
     clip = checkpoint.clip
+    length = windows.usual_window(clip) if window is None else window
     with memory.error_for(path):
         info = reader.info(path)
-        plan = windows.plan(frame_range(info), clip, window=window or windows.usual_window(clip), every=every)
+        plan = windows.plan(frame_range(info), clip, window=length, every=every)
         wanted = plan.numbers.unique()
         seen = _Watch(info, _evenly(wanted, info), progress)
         stream = seen.frames(reader.stream(path, wanted.tolist()))
@@ -99,11 +101,15 @@ def watch(
         spans=plan.spans,
         scores=scores,
         segments=find(scores, parts, labels) if find else (),
-        window=window or windows.usual_window(clip),
+        window=length,
         every=plan.every,
         task=task,
         damaged=tuple(stretches),
-        notes=tuple(_notes(checkpoint, info, plan, window, stretches)),
+        notes=(
+            *_choices(clip, info, length, named=window is not None),
+            *info.notes,
+            *map(str, stretches),
+        ),
         thumbnails=torch.stack([seen.small[number] for number in seen.pictured]),
     )
 
@@ -176,13 +182,9 @@ def _holes(info: VideoInfo) -> list[Stretch]:
     return [Stretch(float(info.times[at]), float(info.times[at + 1]), what) for at in found]
 
 
-def _notes(
-    checkpoint: Checkpoint, info: VideoInfo, plan: Windows, window: float | None, stretches: list[Stretch]
-) -> Iterator[str]:
-    """What was chosen and what is the matter, in sentences."""
-    clip = checkpoint.clip
-    length = window or windows.usual_window(clip)
-    if clip.sampling == "segments" and window is None:
+def _choices(clip: ClipConfig, info: VideoInfo, length: float, *, named: bool) -> Iterator[str]:
+    """What was chosen, where it may surprise, in sentences."""
+    if clip.sampling == "segments" and not named:
         yield (
             f"the model was trained on whole videos of a length that its weights don't tell; windows of {length:g} s "
             "are a guess: name the length of its training videos by --window"
@@ -190,5 +192,3 @@ def _notes(
     if info.duration < length - 1 / info.fps:
         rest = "which repeats its last frames" if clip.sampling == "dense" else "which shows all of it"
         yield f"the video lasts {info.duration:.1f} s, less than a window of {length:.1f} s: there is one, {rest}"
-    yield from info.notes
-    yield from map(str, stretches)
