@@ -181,3 +181,17 @@ def test_a_crop_made_alone_has_the_pixels_of_the_whole_frame_resized(height: int
     whole = transforms.eval_frames(frames, PLAIN, crops=crops, whole=2**40)
     alone = transforms.eval_frames(frames, PLAIN, crops=crops, whole=0)
     torch.testing.assert_close(alone, whole, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("crops", [1, 3])
+@pytest.mark.parametrize("size", [(90, 160), (160, 90), (64, 64), (75, 61)])
+def test_areas_are_where_the_crops_lie_in_the_frame(size: tuple[int, int], crops: int) -> None:
+    clip = ClipConfig(frames=1, size=32, mean=(0, 0, 0), std=(1, 1, 1))
+    rows, columns = (torch.arange(side, dtype=torch.float32) for side in size)
+    frame = torch.stack([rows[:, None].expand(size), columns.expand(size), torch.zeros(size)]).to(torch.uint8)[None]
+    views = transforms.eval_frames(frame, clip, crops=crops)[:, 0] * 255
+    for view, (top, left, tall, wide) in zip(views, transforms.areas(size, clip, crops=crops), strict=True):
+        middle = [top + tall / 2 - 0.5, left + wide / 2 - 0.5]
+        assert view[:2].mean(dim=(1, 2)).tolist() == pytest.approx(middle, abs=0.6)
+        assert 0 <= top <= top + tall <= size[0] + 1e-6 and 0 <= left <= left + wide <= size[1] + 1e-6
+    assert len(set(transforms.areas((64, 64), clip, crops=3))) == 1

@@ -106,9 +106,7 @@ def eval_frames(frames: Tensor, clip: ClipConfig, *, crops: int = 1, whole: int 
     """
     check_pixels(frames)
     tall, wide = clip.frame_size
-    room = (tall, wide) if crops == 3 else (round(tall * ONE_CROP), round(wide * ONE_CROP))
-    full = covering((frames.shape[-2], frames.shape[-1]), room)
-    places = _corners(full, (tall, wide), crops)
+    full, places = _plan((frames.shape[-2], frames.shape[-1]), clip, crops)
     views = torch.empty(crops, *frames.shape[:2], tall, wide)
     together = max(_PART // max(math.prod(frames.shape[1:]), 1), 1)
     for start in range(0, len(frames), together):
@@ -121,6 +119,25 @@ def eval_frames(frames: Tensor, clip: ClipConfig, *, crops: int = 1, whole: int 
         for view, piece in zip(views, pieces, strict=True):
             view[start : start + together] = normalise(piece, clip)
     return views
+
+
+def areas(size: tuple[int, int], clip: ClipConfig, *, crops: int = 1) -> list[tuple[float, float, float, float]]:
+    """Where the crops of :func:`eval_frames` lie in a frame of a height and width: top, left, height and width each.
+
+    In pixels of the frame, which need not be whole ones. Crops may be the same, such as all three of a square frame.
+    """
+    full, places = _plan(size, clip, crops)
+    down, across = (side / resized for side, resized in zip(size, full, strict=True))
+    tall, wide = clip.frame_size
+    return [(y * down, x * across, tall * down, wide * across) for y, x in places]
+
+
+def _plan(size: tuple[int, int], clip: ClipConfig, crops: int) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+    """Return the size to which frames are resized, and the top and left of each crop in them."""
+    tall, wide = clip.frame_size
+    room = (tall, wide) if crops == 3 else (round(tall * ONE_CROP), round(wide * ONE_CROP))
+    full = covering(size, room)
+    return full, _corners(full, (tall, wide), crops)
 
 
 def _piece(frames: Tensor, full: tuple[int, int], box: tuple[int, int, int, int]) -> Tensor:
