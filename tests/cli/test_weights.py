@@ -37,6 +37,7 @@ def said(words: str, capsys: pytest.CaptureFixture[str], code: int) -> str:
     ("words", "answer"),
     [
         ("inspect headless.pth --classes 2 --labels two.txt", "2 outputs (classes): a, b"),
+        ("inspect headless.pth", "no classes: 64 features for each clip"),
         ("inspect headless.pth --classes 2", "pass scheme='space'"),
         ("inspect oblong.pyth --size 24 40", "size (24, 40)"),
         (
@@ -53,7 +54,9 @@ def test_what_messages_ask_for_can_be_given(words: str, answer: str, capsys: pyt
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        ("inspect headless.pth", "--classes N"),
+        ("predict headless.pth v.mp4", "has no classes, only features; train a head on your videos"),
+        ("evaluate headless.pth folder", "has no classes, only features; train a head on your videos"),
+        ("convert headless.pth out --to huggingface", "it has no classes"),
         ("inspect oblong.pyth", "--size HEIGHT WIDTH"),
         ("inspect w.pyth --labels two.txt", "two.txt holds 2 labels, but w.pyth has 5 outputs"),
         ("evaluate w.pyth folder --labels two.txt", "two.txt holds 2 labels"),

@@ -195,6 +195,17 @@ def test_features_are_the_mean_over_the_views(tmp_path: Path) -> None:
     assert predictor.features([path, path]).shape == (2, len(expected))
 
 
+def test_weights_without_a_head_have_features_alone(tmp_path: Path) -> None:
+    path = write_grey(tmp_path / "v.mp4", 100, 120, 90)
+    headless = tiny(classes=1)
+    torch.nn.init.zeros_(headless.model.head.weight)
+    predictor = Predictor(headless, device="cpu")
+    assert predictor.features(path).shape == (8,)
+    for use in (predictor, predictor.timeline):
+        with pytest.raises(WeightsError, match="has no classes, only features; train a head"):
+            use(path)
+
+
 def test_a_whole_video_is_predicted_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "v.mp4", frames=60, fps=10)
     checkpoint = replace(tiny(LABELS), clip=replace(CLIP, sampling="dense", rate=3, fps=10.0))

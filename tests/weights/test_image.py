@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from tests.made_weights import SMALL, jax_arrays, mmaction, random_clips, random_model, vit
 from timesformer.config.model import ModelConfig, Scheme
 from timesformer.model.transformer import TimeSformer
+from timesformer.weights.checkpoint import save
 from timesformer.weights.loading import load, start
 from timesformer.weights.report import WeightsError
 
@@ -92,12 +93,22 @@ def test_sizes_patches_and_class_counts_of_published_image_models_are_read(
     assert any("heads not stated" in note for note in loaded.report.notes)
 
 
-def test_an_image_model_without_head_needs_the_number_of_classes(tmp_path: Path) -> None:
+def test_an_image_model_without_head_has_features_but_no_classes(tmp_path: Path) -> None:
     tensors = {name: value for name, value in vit().items() if not name.startswith("head.")}
     path = saved(tensors, tmp_path / "vit.pth")
-    with pytest.raises(WeightsError, match="classes=N"):
-        load(path)
+    with_head = load(saved(vit(), tmp_path / "whole.pth"))
+    loaded = load(path)
+    clips = torch.randn(1, 2, 3, *loaded.model.config.frame_size)
+    with torch.no_grad():
+        assert torch.equal(loaded.model.features(clips), with_head.model.features(clips))
+    assert loaded.is_backbone and not with_head.is_backbone
+    with pytest.raises(WeightsError, match=r"vit\.pth has no classes, only features; train a head"):
+        loaded.needs_head()
+    save(loaded, tmp_path / "vit.safetensors")
+    assert load(tmp_path / "vit.safetensors").is_backbone
     assert load(path, classes=3).model.head.weight.shape == (3, 64)
+    with pytest.raises(WeightsError, match="leave the labels"):
+        load(path, labels=tmp_path / "names.txt")
 
 
 def test_a_norm_before_the_blocks_is_loaded_and_makes_it_a_clip_model(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_size_and_normalisation_are_those_of_the_preprocessor(tmp_path: Path) ->
     loaded = load(tmp_path, classes=2)
     assert (loaded.clip.mean, loaded.clip.std, loaded.clip.size) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 56)
     assert loaded.model.config.size == 56 and loaded.model.config.resize == "smooth"
-    assert loaded.report is not None and any("short side to 64 px" in note for note in loaded.report.notes)
+    assert loaded.report is not None and not any("px" in note or "rate" in note for note in loaded.report.notes)
     assert [change.rule for change in loaded.report.resized] == ["bicubic in 2-D"]
     assert any("layer scale is multiplied" in note for note in loaded.report.notes)
 

@@ -81,16 +81,24 @@ def inspect(weights: Weights, *, fit: Wanted = Fit()) -> int:
         fit: How the weights are read, and fitted to another model.
     """
     checkpoint = fit.fitted(weights)
-    for title, value in (("model", checkpoint.model.config), ("clip", checkpoint.clip)):
-        print(f"{title}: " + ", ".join(f"{name} {setting}" for name, setting in vars(value).items()))
-    names = printable(", ".join(checkpoint.labels[:10])) + (", ..." if len(checkpoint.labels) > 10 else "")
-    print(
-        f"{checkpoint.model.config.classes} outputs ({checkpoint.task})"
-        + (f": {names}" if names else ", without names")
-    )
+    model = dict(vars(checkpoint.model.config))
+    if checkpoint.is_backbone:
+        del model["classes"]
+    for title, settings in (("model", model), ("clip", vars(checkpoint.clip))):
+        print(f"{title}: " + ", ".join(f"{name} {setting}" for name, setting in settings.items()))
+    print(_outputs(checkpoint))
     if checkpoint.about:
         print(printable(checkpoint.about))
     return 0
+
+
+def _outputs(checkpoint: "Checkpoint") -> str:
+    """The outputs of a model in a line; without a head, what it has instead."""
+    config = checkpoint.model.config
+    if checkpoint.is_backbone:
+        return f"no classes: {config.width} features for each clip; `timesformer train DATA --init` adds a head"
+    names = printable(", ".join(checkpoint.labels[:10])) + (", ..." if len(checkpoint.labels) > 10 else "")
+    return f"{config.classes} outputs ({checkpoint.task})" + (f": {names}" if names else ", without names")
 
 
 def cost(

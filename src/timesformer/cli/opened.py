@@ -23,10 +23,11 @@ class Opened:
     """Which model to read from a file with several, such as "teacher" or "state_dict_ema"."""
 
     def load(self, weights: str, *, say: Callable[[str], None]) -> "Checkpoint":
-        """The weights; what had to be assumed about them is said."""
+        """The weights, which must have a head; what had to be assumed about them is said."""
         from timesformer.weights import loading
 
         checkpoint = loading.load(weights, labels=self.labels, heads=self.heads, key=self.key)
+        checkpoint.needs_head()
         for text in checkpoint.report.brief() if checkpoint.report else ():
             say(f"{weights}: {text}")
         return checkpoint

@@ -68,6 +68,7 @@ def evaluate(
     scoring = replace(scoring or Scoring(), **settings)
     where = pick_device(device)
     checkpoint = _checkpoint(weights, opened)
+    checkpoint.needs_head()
     table = _table(data, checkpoint, source)
     _check(checkpoint, table)
     items = table.of(split)

@@ -80,8 +80,10 @@ class Predictor:
         are one clip, of exactly the frames that the model is for.
 
         Raises :class:`timesformer.video.reader.VideoError` for a file that can't be read (:func:`predict_files` goes
-        on), ``ValueError`` and ``TypeError`` for frames of another form.
+        on), ``ValueError`` and ``TypeError`` for frames of another form, and
+        :class:`timesformer.weights.report.WeightsError` for weights without a head, which have :meth:`features` alone.
         """
+        self.checkpoint.needs_head()
         videos = list(video) if is_several(video) else [video]
         found = [
             self._prediction(logits, named(each), notes)
@@ -117,6 +119,7 @@ class Predictor:
 
         The predictor's ``clips`` and ``placement`` don't matter: windows cover the video.
         """
+        self.checkpoint.needs_head()
         return watch(self.checkpoint, Path(video), self.scoring, window=window, every=every, progress=progress)
 
     def _seen(

@@ -28,7 +28,9 @@ def text(checkpoint: Checkpoint, *, transformers: bool) -> str:
     parts = [
         f"# TimeSformer, {config.scheme} attention, {config.frames} x {in_pixels(config.size).removesuffix(' px')}",
         shown(checkpoint.about),
-        f"{config.classes} {FACTS[checkpoint.task].outputs}{labels}",
+        "features, no classes"
+        if checkpoint.is_backbone
+        else f"{config.classes} {FACTS[checkpoint.task].outputs}{labels}",
         "\n".join(["## Clips", "", "| setting | value |", "| --- | --- |", *rows]),
         f"## Use\n\n{OURS}",
     ]

@@ -44,6 +44,20 @@ class Checkpoint:
     """For a regression, mean and standard deviation of each number over the training videos: the model predicts the
     normalised number, and evaluation and prediction scale it back. Empty where the model predicts the number itself."""
 
+    @property
+    def is_backbone(self) -> bool:
+        """Whether it has features but no head: no labels, and a head of zeros, as :func:`timesformer.load` makes."""
+        return not self.labels and not bool(self.model.head.weight.any())
+
+    def needs_head(self) -> None:
+        """Raise :class:`WeightsError` with the way to train a head, where there is none."""
+        if self.is_backbone:
+            name = self.report.source if self.report else "WEIGHTS"
+            raise WeightsError(
+                f"{self.report.source if self.report else 'the checkpoint'} has no classes, only features; train a "
+                f"head on your videos: timesformer train DATA --init {name} --freeze backbone."
+            )
+
     def __post_init__(self) -> None:
         check_labels(self.labels, self.model.config.classes)
         if self.target_stats and (not FACTS[self.task].numeric or len(self.target_stats) != self.model.config.classes):

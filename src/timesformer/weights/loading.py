@@ -16,7 +16,7 @@ from timesformer.weights.fit.embeddings import POSITION_RULES, Resize
 from timesformer.weights.fit.fitting import fit
 from timesformer.weights.fit.outputs import Outputs, rows
 from timesformer.weights.formats.files import open_weights
-from timesformer.weights.formats.source import TITLES, Source, understand, without_guess
+from timesformer.weights.formats.source import TITLES, Source, understand, without_guess, without_head
 from timesformer.weights.report import WeightsError
 
 
@@ -49,13 +49,14 @@ def load(
     ``frames`` and ``size`` (pixels, or height and width) change the clip: the embeddings are interpolated by the rule
     ``resize``, and the clip settings follow. By default, an image model has the size of its own preprocessing and is
     interpolated as its own code does; all other weights keep their size, and ``resize`` is "nearest". ``classes`` adds
-    a new head if the number differs. ``scheme`` changes the scheme of an image model, or of a scheme with one step;
-    image models become "divided" by default. Every step gets a copy of the image model's attention and LayerNorm, and
-    all but the last start with a zero-initialised projection, so that they have no effect at first: time before space
-    (divided), local before global (local_global), time and width before height (axial). ``heads`` is the number of
-    attention heads where the weights don't state it, as with most image models. ``key`` selects one of several models
-    in a file, such as "teacher" or "state_dict_ema". ``labels`` is
-    a file with the class names. Weights are loaded as float32 on the CPU. Raises :class:`WeightsError`.
+    a new head if the number differs. Weights without a head, such as most image models, otherwise get one output of
+    zeros and are for ``model.features`` alone. ``scheme`` changes the scheme of an image model, or of a scheme with one
+    step; image models become "divided" by default. Every step gets a copy of the image model's attention and LayerNorm,
+    and all but the last start with a zero-initialised projection, so that they have no effect at first: time before
+    space (divided), local before global (local_global), time and width before height (axial). ``heads`` is the number
+    of attention heads where the weights don't state it, as with most image models. ``key`` selects one of several
+    models in a file, such as "teacher" or "state_dict_ema". ``labels`` is a file with the class names. Weights are
+    loaded as float32 on the CPU. Raises :class:`WeightsError`.
     """
     _check_wanted(wanted, resize)
     frames, size, classes, scheme = (
@@ -66,9 +67,9 @@ def load(
     )
     source = read_source(path_or_name, size, heads=wanted.get("heads"), key=key)
     if "head.weight" not in source.tensors and classes is None:
-        raise WeightsError(
-            f"{source.name} has no head; give the number of outputs of a new one: classes=N (--classes N)."
-        )
+        if labels is not None:
+            raise WeightsError(f"{source.name} has no head to name the outputs of; leave the labels {labels} out.")
+        source = without_head(source)
     config = source.config
     try:
         model = replace(

@@ -56,7 +56,7 @@ def fit(
         zero=source.zero + fitted.zero,
         new=fitted.new,
         head=head,
-        notes=source.notes + _changes(source.config, config) + _other_span(source.clip, clip),
+        notes=source.notes + _changes(source.config, config) + (() if source.image else _other_span(source.clip, clip)),
     )
     return Checkpoint(
         model=model,

@@ -17,7 +17,7 @@ def clip_settings(
 
     Values that aren't stated are those of the official model of the same data set, frames and size. Where this package
     wrote the source, its description is used, and stated values override it; frames only if they differ from the
-    model's. The position embedding of an ``image`` model is often for larger images than it is used with.
+    model's. An ``image`` model states nothing about time, and nothing is said about that.
     """
     stated = dict(settings.clip)
     if settings.ours is not None:
@@ -36,15 +36,18 @@ def clip_settings(
     dataset = settings.dataset or _data_set(model.classes)
     usual = asdict(usual_clip(model.frames, seen if isinstance(seen, int) and seen > 0 else size, dataset))
     clip = metadata.decode(ClipConfig, usual | stated, f"{source}: clip settings")
+    guessed = not settings.dataset and model.classes == SOMETHING_CLASSES
+    if guessed:
+        notes.append("174 classes: Something-Something-V2 assumed: frames from equal segments, BGR channels")
+    if image:  # it has no frames, and its position embedding is often for larger images than it is used with
+        return clip, tuple(notes)
     if clip.frames != model.frames:
         notes.append(f"clips of {clip.frames} frames stated; the time embedding, for {model.frames}, is interpolated")
     if clip.frame_size != model.frame_size:
         notes.append(
             f"crops of {in_pixels(clip.size)} stated; the position embedding, for {in_pixels(size)}, is interpolated"
         )
-    if not settings.dataset and model.classes == SOMETHING_CLASSES:
-        notes.append("174 classes: Something-Something-V2 assumed: frames from equal segments, BGR channels")
-    elif "rate" not in settings.clip and clip.sampling == "dense":
+    if not guessed and "rate" not in settings.clip and clip.sampling == "dense":
         notes.append(f"no sampling rate stated: {clip.rate} assumed, as in the official model of this size")
     return clip, tuple(notes)
 

@@ -151,31 +151,22 @@ def _stated_by_transformers(raw: Raw, family: Family) -> Settings:
         raise WeightsError(f"{source} has num_attention_heads {heads!r:.40}; it must be a whole number above 0.")
     facts |= {"activation": activation, "norm_eps": float(eps)}
     labels, unreadable = settings.class_names(config.get("id2label"))
-    crop, resized = _crop(raw.processor)
     return Settings(
         heads=heads,
-        clip=settings.normalisation(raw.processor) | crop,
+        clip=settings.normalisation(raw.processor) | _crop(raw.processor),
         labels=labels,
         size=settings.pixels(config.get("image_size", 224), source),
         model=facts,
-        notes=unreadable + resized,
+        notes=unreadable,
     )
 
 
-def _crop(processor: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the size that a preprocessor crops images to, and a note where it resizes them to another before."""
+def _crop(processor: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the size that a preprocessor crops images to, or resizes them to."""
     whole = processor.get("size") if processor.get("do_resize", True) else None
     crop = processor.get("crop_size") if processor.get("do_center_crop", "crop_size" in processor) else None
-    found, larger = _sides(crop) or _sides(whole), _sides(whole)
-    if found is None:
-        return {}, ()
-    size: int | list[int] = found[0] if found[0] == found[1] else list(found)
-    if larger is None or larger == found:
-        return {"size": size}, ()
-    note = (
-        f"its preprocessor resizes the short side to {min(larger)} px; here it is resized to the crop's, {min(found)}"
-    )
-    return {"size": size}, (note,)
+    found = _sides(crop) or _sides(whole)
+    return {} if found is None else {"size": found[0] if found[0] == found[1] else list(found)}
 
 
 def _sides(stated: object) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from timesformer.config.model import ClipConfig, ModelConfig
@@ -26,6 +27,8 @@ TITLES: dict[Layout, str] = {
     "huggingface": "Hugging Face layout",
     "mmaction2": "MMAction2 layout",
 }
+
+NO_HEAD = "no head: there are features, but no classes"
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,18 @@ def _without_bias(tensors: dict[str, Tensor], depth: int, is_image: bool) -> tup
         weight = tensors[f"{name.removesuffix('bias')}weight"]
         filled[name] = weight.new_zeros(weight.shape[:1])
     return filled, tuple(zero)
+
+
+def without_head(source: Source) -> Source:
+    """Return a source that has no head with one output of zeros, by which a checkpoint says that it has no head."""
+    head = {"head.weight": torch.zeros(1, source.config.width), "head.bias": torch.zeros(1)}
+    return replace(
+        source,
+        tensors={**source.tensors, **head},
+        config=replace(source.config, classes=1),
+        zero=(*source.zero, *head),
+        notes=(*source.notes, NO_HEAD),
+    )
 
 
 def without_guess(source: Source) -> Source:

@@ -52,6 +52,8 @@ def _renamed(checkpoint: Checkpoint, layout: Layout) -> dict[str, Tensor]:
 def obstacle(checkpoint: Checkpoint, layout: Layout) -> str:
     """Return why a layout can't express a model and its clips, or "" where it can."""
     config, clip = checkpoint.model.config, checkpoint.clip
+    if checkpoint.is_backbone:
+        return "it has no classes, and this layout is that of a classifier"
     if config.scheme not in layouts.EXPRESSIBLE:
         return f"it has no {config.scheme} attention"
     if layout == "huggingface" and config.scheme == "space":
@@ -74,7 +76,8 @@ def _refuse(checkpoint: Checkpoint, layout: Layout) -> None:
     """Raise :class:`WeightsError` with the reason if a layout can't express a model and its clips."""
     if reason := obstacle(checkpoint, layout):
         raise WeightsError(
-            f"{checkpoint.model.config.scheme} attention can't be written as {layout}: {reason}. Use 'native' instead."
+            f"a model with {checkpoint.model.config.scheme} attention can't be written as {layout}: {reason}. "
+            "Use 'native' instead."
         )
 
 
