@@ -50,6 +50,9 @@ class AugmentConfig:
     versions: int = 0
     """Random versions of each video, drawn once, that all epochs take in turn; 0 draws a new one each time. Frozen
     blocks then compute each version once (engine.frozen_cache), without drop path."""
+    patch_drop: float = 0.0
+    """Share of the patch positions that each step leaves out, in all frames alike (PatchDropout, arXiv 2208.07220), so
+    that it takes less time and overfits less. Frozen blocks see all patches. For the schemes space, joint, divided."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -70,6 +73,9 @@ class AugmentConfig:
         at_least(0, self, "rand_augment", "mixup", "cutmix", "versions")
         at_most(self, rand_augment=100, mixup=10**4, cutmix=10**4, versions=10**4)
         require(0 <= self.magnitude <= 30, f"magnitude is {self.magnitude}; it must lie between 0 and 30.")
+        require(
+            0 <= self.patch_drop < 1, f"patch_drop is {self.patch_drop}; it must be at least 0 and below 1 (0.5: half)."
+        )
 
 
 @dataclass(frozen=True)
@@ -222,6 +228,12 @@ class TrainConfig:
         require(
             0 <= self.frozen_blocks <= self.model.depth,
             f"frozen_blocks is {self.frozen_blocks}; it must lie between 0 and the depth, {self.model.depth}.",
+        )
+        model = self.model
+        require(
+            not self.augment.patch_drop or (model.scheme in ("space", "joint", "divided") and not model.rotary),
+            f"patch_drop is {self.augment.patch_drop}, but {'rotary' if model.rotary else model.scheme} attention needs "
+            "whole rows and columns of patches; leave it out.",
         )
         require(
             self.lora >= 0, f"lora is {self.lora}; it must be a rank of at least 1 (8 is a good start), or 0 for off."

@@ -109,12 +109,15 @@ class TimeSformer(nn.Module):
         else:
             start.from_scratch(self, self.head)
 
-    def forward(self, clips: Tensor) -> Tensor:
+    def forward(self, clips: Tensor, *, places: Tensor | None = None) -> Tensor:
         """Logits of normalised clips: (b, t, 3, h, w) -> (b, classes).
 
-        Raises :class:`ConfigError` for a shape that the patch size or the scheme can't divide.
+        ``places`` (m,) are the patch positions that the blocks see, as row * columns + column; by default all. Raises
+        :class:`ConfigError` for a shape that the patch size or the scheme can't divide.
         """
-        return self.head(self.features(clips))
+        if places is None:
+            return self.head(self.features(clips))
+        return self.upper(*self._embedded(clips), 0, places=places)
 
     def features(self, clips: Tensor, *, attend: Attend = attend, before_step: BeforeStep | None = None) -> Tensor:
         """The representation under the head (equation 10): (b, t, 3, h, w) -> (b, width).
@@ -134,8 +137,13 @@ class TimeSformer(nn.Module):
         tokens, grid = self._embedded(clips)
         return self._through(range(blocks), tokens, grid)
 
-    def upper(self, tokens: Tensor, grid: Grid, blocks: int) -> Tensor:
-        """Logits from the tokens that :meth:`lower` gave after ``blocks`` blocks: (b, n, d) -> (b, classes)."""
+    def upper(self, tokens: Tensor, grid: Grid, blocks: int, *, places: Tensor | None = None) -> Tensor:
+        """Logits from the tokens that :meth:`lower` gave after ``blocks`` blocks: (b, n, d) -> (b, classes).
+
+        ``places`` are as in :meth:`forward`, for the blocks that follow.
+        """
+        if places is not None and blocks < len(self.blocks):
+            tokens, grid = _at(places, tokens, grid)
         tokens = self._through(range(blocks, len(self.blocks)), tokens, grid)
         return self.head(self._pooled(tokens, grid))
 
@@ -171,3 +179,13 @@ class TimeSformer(nn.Module):
         """The mean of the class tokens after the last LayerNorm: (b, n, d) -> (b, d)."""
         prefix, each = schemes.prefix_count(self.config, grid), 1 + self.config.registers
         return self.norm(tokens[:, :prefix:each].mean(dim=1))
+
+
+def _at(places: Tensor, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+    """The tokens without the patches at other positions, which are left out of all frames, and their grid.
+
+    Positions then have no rows and columns, so this is for schemes that group patches by position or by frame.
+    """
+    prefix, patches = tokens[:, : -grid.tokens], tokens[:, -grid.tokens :]
+    seen = patches.unflatten(1, (grid.time, grid.rows * grid.columns))[:, :, places]
+    return torch.cat([prefix, seen.flatten(1, 2)], dim=1), Grid(grid.time, len(places), 1)

@@ -24,13 +24,17 @@ def step(session: Session, batch: Batch, *, expected: int, number: int) -> float
     targets = table.dense(given, config.model.classes, session.target_stats).to(device)
     clips = batch.clips.to(device, non_blocking=True)
     clips, targets = augment.mix(clips, targets, config.augment, generator=generator)
+    seen = {}
+    if config.augment.patch_drop:  # the same in all processes
+        alike = torch.Generator().manual_seed(derived_seed(config.engine.seed, number, 0, 2))
+        seen["places"] = augment.places(config.augment, config.model.grid, generator=alike).to(device)
     session.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=device)
     for index in range(config.optim.accumulate):
         some, wanted = (values.tensor_split(config.optim.accumulate)[index] for values in (clips, targets))
         with processes.quiet(session.shared, index == config.optim.accumulate - 1):
             with arithmetic.autocast(device, config.engine.precision):
-                logits = session.shared(_one_at_least(some))[: len(some)]
+                logits = session.shared(_one_at_least(some), **seen)[: len(some)]
             each = TABLE[config.task].losses(logits, wanted, config.optim, session.weights)
             # The mean over the whole batch. Processes average their gradients, so each multiplies by their number.
             session.scaler.scale(each.sum() / expected * session.world.size).backward()

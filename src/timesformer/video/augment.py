@@ -1,4 +1,4 @@
-"""Training clips: random crop, flip, colour jitter, RandAugment, random erasing; and mixup and CutMix of a batch.
+"""Training clips: random crop, flip, colour jitter, RandAugment, random erasing; mixup, CutMix and patch drop of a batch.
 
 The random parameters are drawn once for a clip and applied to all its frames alike. Operations that depend on the
 pixels (contrast, autocontrast, equalize) use statistics of the whole clip, so that frames don't flicker. All random
@@ -75,3 +75,10 @@ def mix(clips: Tensor, targets: Tensor, augment: AugmentConfig, *, generator: to
     else:
         clips = torch.lerp(other, clips, share)
     return clips, torch.lerp(targets[order.to(targets.device)], targets, share)
+
+
+def places(augment: AugmentConfig, grid: tuple[int, int], *, generator: torch.Generator) -> Tensor:
+    """The patch positions that a step sees, in order: int64 (m,), at least one; all but a share ``patch_drop``."""
+    count = grid[0] * grid[1]
+    kept = max(round(count * (1 - augment.patch_drop)), 1)
+    return torch.randperm(count, generator=generator)[:kept].sort().values

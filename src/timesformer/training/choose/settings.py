@@ -19,7 +19,7 @@ from timesformer.weights.formats.source import Source
 STEPS_PER_CLIP = 3
 """Steps for each clip when all blocks learn, within the bounds below; measured on clips of gestures, from scratch."""
 FEWEST_STEPS, MOST_STEPS = 500, 3000
-IMAGE_EPOCHS, FEWEST_IMAGE_STEPS = 20, 200
+IMAGE_EPOCHS, FEWEST_IMAGE_STEPS = 40, 400
 """Times that the last blocks of an image model see each clip, and the fewest steps that they take in all."""
 
 
@@ -55,7 +55,7 @@ def choose(
     elif starts.fits_at_once(named):
         start = starts.head_alone(source, seen, reasons, noun, gpu=gpu)
     elif source.image and not light:
-        start = starts.from_image(source, seen, reasons, noun, gpu=gpu, frozen=named.get("frozen_blocks"))
+        start = starts.from_image(source, seen, reasons, noun, gpu=gpu, named=named)
         steps = max(IMAGE_EPOCHS * count // start.optim.batch, FEWEST_IMAGE_STEPS)
     else:
         start = starts.from_weights(source, seen, reasons, noun, gpu=gpu, light=light)

@@ -48,13 +48,17 @@ def from_scratch(seen: Survey | None, reasons: list[Reason], noun: str, *, gpu: 
 
 
 def from_image(
-    source: Source, seen: Survey | None, reasons: list[Reason], noun: str, *, gpu: bool, frozen: int | None
+    source: Source, seen: Survey | None, reasons: list[Reason], noun: str, *, gpu: bool, named: Mapping[str, Any]
 ) -> TrainConfig:
-    """An image model whose last blocks learn, with time attention, on what the ``frozen`` blocks computed once."""
+    """An image model whose last blocks learn, with time attention, on what the frozen blocks computed once.
+
+    ``named`` are the settings that the user names: another number of frozen blocks, or another scheme.
+    """
     start, depth = SMALL_IMAGE, source.config.depth
-    frozen = max(depth - UPPER, 0) if frozen is None else frozen
+    frozen: int = named.get("frozen_blocks", max(depth - UPPER, 0))
+    scheme = named.get("model.scheme", "divided")
     model = _sized(source, reasons, gpu=gpu)
-    model = replace(model, scheme="divided", frames=start.clip.frames, drop_path=0.0, resize="smooth")
+    model = replace(model, scheme=scheme, frames=start.clip.frames, drop_path=0.0, resize="smooth")
     text = f"{start.clip.frames} frames a clip, so that there is an order to learn"
     reasons.append(Reason(text, ("model.frames", "clip.frames")))
     text = f"the last {counted(depth - frozen, 'block')} of {depth} learn, at learning rate {start.optim.lr:g}"
@@ -64,6 +68,11 @@ def from_image(
         kept = counted(augment.versions, "version")
         text = f"the other {counted(frozen, 'block')} run once for {kept} of each video; what they compute is kept"
         reasons.append(Reason(text, ("frozen_blocks", "augment.versions", "engine.frozen_cache")))
+    if model.rotary or scheme in ("local_global", "axial"):  # groups of whole rows and columns
+        augment = replace(augment, patch_drop=0.0)
+    else:
+        text = f"each step sees {1 - augment.patch_drop:.0%} of the patches, so that it costs less and overfits less"
+        reasons.append(Reason(text, ("augment.patch_drop",)))
     clip = replace(source.clip, size=model.size, frames=start.clip.frames, sampling="segments")
     clip = _shown(clip, seen, reasons, noun) if seen else clip
     return replace(start, model=model, clip=clip, augment=augment, frozen_blocks=frozen)

@@ -80,10 +80,13 @@ class Parted(nn.Module):
         self.blocks = config.frozen_depth
         self.grid = Grid(config.clip.frames, *config.model.grid)
 
-    def forward(self, batch: Tensor) -> Tensor:
-        """Logits, from clips (b, t, c, h, w) or from their tokens after the frozen blocks (b, n, d)."""
+    def forward(self, batch: Tensor, *, places: Tensor | None = None) -> Tensor:
+        """Logits, from clips (b, t, c, h, w) or from their tokens after the frozen blocks (b, n, d).
+
+        ``places`` are the patch positions that the other blocks see.
+        """
         tokens = batch if batch.ndim == TOKENS else torch.compiler.disable(lower)(self.model, batch, self.blocks)
-        return self.model.upper(tokens.float(), self.grid, self.blocks)
+        return self.model.upper(tokens.float(), self.grid, self.blocks, places=places)
 
 
 class Store:
