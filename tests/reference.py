@@ -5,6 +5,7 @@ to whom, from explicit loops over places (t, y, x), one clip at a time. It share
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -198,9 +199,12 @@ def embed(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor]) -> tup
     return first, rest, grid
 
 
-def logits(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor]) -> Tensor:
-    """Logits of one clip: (t, 3, h, w) -> (classes,)."""
+def logits(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor], seen: Sequence[int] | None = None) -> Tensor:
+    """Logits of one clip: (t, 3, h, w) -> (classes,); of some positions (row * columns + column) alone, if given."""
     first, patches, grid = embed(clip, config=config, state=state)
+    if seen is not None:  # as a picture of one row
+        kept = [number for number, (_, y, x) in enumerate(places(grid)) if y * grid[2] + x in seen]
+        patches, grid = patches[kept], (grid[0], 1, len(seen))
     steps = STEPS[config.scheme][::-1] if config.order == "space_first" else STEPS[config.scheme]
     for block in range(config.depth):
         before = first, patches

@@ -72,6 +72,7 @@ AUGMENTS = st.builds(
     reverse_labels=st.lists(PAIRS, max_size=3).map(tuple),
     colour=SHARES,
     mixup=st.floats(0, 10**4),
+    patch_drop=st.floats(0, 1, exclude_max=True),
 )
 OPTIMS = st.builds(
     OptimConfig,
@@ -90,6 +91,8 @@ ENGINES = st.builds(EngineConfig, seed=st.integers(-(2**62), 2**62), cache=st.sa
 @st.composite
 def configs(draw: st.DrawFn) -> TrainConfig:
     model, augment = draw(models()), draw(AUGMENTS)
+    if model.scheme in ("local_global", "axial") or model.rotary:
+        augment = replace(augment, patch_drop=0.0)
     paired = augment.mirror_labels or augment.reverse_labels
     return TrainConfig(
         model=model,
@@ -187,6 +190,7 @@ def test_a_whole_number_serves_where_a_fraction_is_meant_and_not_the_other_way()
         ("[init]", r"^init is a table; it must be a text"),
         ("[model]\nmlp_ratio = -1.0", r"^\[model\] mlp_ratio is -1\.0; it must be above 0\."),
         ("[augment]\nmixup = -1.0", r"^\[augment\] mixup is -1\.0; it must be at least 0\."),
+        ("[augment]\npatch_drop = 1.0", r"^\[augment\] patch_drop is 1\.0; it must be at least 0 and below 1"),
         ("[optim]\nmilestones = [-1, 11]", r"^\[optim\] milestones are \(-1, 11\); they count epochs from 0"),
         ("[optim]\nmilestones = [14, 11]", r"^\[optim\] milestones are \(14, 11\); they must be in ascending order\."),
         ("[engine]\ncheckpointing = -2", r"^\[engine\] checkpointing is -2; it must be at least -1\."),

@@ -12,7 +12,7 @@ from transformers import TimesformerConfig, TimesformerForVideoClassification
 
 from tests import reference
 from timesformer.config.checks import ConfigError
-from timesformer.config.model import ModelConfig
+from timesformer.config.model import ModelConfig, Scheme
 from timesformer.model.embeddings import resize_position, resize_time
 from timesformer.model.transformer import TimeSformer
 
@@ -280,3 +280,28 @@ def test_tokens_stay_float32_under_autocast_with_any_position_embedding(name: st
         with torch.autocast("cpu", torch.bfloat16):
             model.train(training)(torch.randn(2, 4, 3, 16, 24))
     assert set(seen) == {torch.float32}
+
+
+@pytest.mark.parametrize("scheme", ["space", "joint", "divided"])
+@torch.no_grad()
+def test_a_model_can_see_some_patch_positions_alone(scheme: Scheme) -> None:
+    config = ModelConfig(scheme=scheme, frames=3, size=(16, 24), patch=8, width=24, depth=3, heads=4, classes=7)
+    model, clips = build(config), clips_for(config)
+    places = torch.tensor([0, 2, 5])
+    wanted = [reference.logits(clip, config=config, state=model.state_dict(), seen=places.tolist()) for clip in clips]
+    torch.testing.assert_close(model(clips, places=places), torch.stack(wanted), rtol=1e-10, atol=1e-10)
+    assert torch.equal(model(clips, places=torch.arange(6)), model(clips))
+
+
+@torch.no_grad()
+def test_steps_that_add_nothing_can_be_left_out() -> None:
+    config = ModelConfig(frames=3, size=16, patch=8, width=24, depth=3, heads=4, classes=7)
+    model, clips = build(config), clips_for(config)
+    for block in model.blocks[:2]:
+        for value in block.steps["time"].extra.parameters():
+            torch.nn.init.zeros_(value)
+    wanted = model(clips)
+    model.leave_out_idle_steps(3)
+    assert [block.steps["time"].idle for block in model.blocks] == [True, True, False]
+    assert not any(block.steps["space"].idle for block in model.blocks)
+    assert torch.equal(model(clips), wanted)

@@ -296,6 +296,10 @@ def test_of_an_image_model_the_last_blocks_learn_on_what_the_others_compute_once
     assert "the last 2 blocks of 4 learn" in said and "run once for 4 versions of each video" in said
     own = choose.choose(data, gpu=False, source=source, named={"frozen_blocks": 0}).config
     assert (own.frozen_blocks, own.augment.versions, own.optim.lr) == (0, 0, config.optim.lr)
+    assert config.augment.patch_drop == own.augment.patch_drop == 0.5 and "50% of the patches" in said
+    other = choose.choose(data, gpu=False, source=source, named={"model.scheme": "axial"})
+    assert (other.config.model.scheme, other.config.augment.patch_drop) == ("axial", 0)
+    assert not any("of the patches" in reason.text for reason in other.reasons)
 
 
 def test_without_weights_one_line_names_an_image_model_to_start_from_and_nothing_is_downloaded(

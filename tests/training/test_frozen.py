@@ -15,10 +15,13 @@ from timesformer.config.training import TrainConfig
 from timesformer.data.batches.order import version
 from timesformer.data.items import DataError
 from timesformer.data.manifest import Manifest
+from timesformer.model.attention import GroupAttention
 from timesformer.model.schemes import SCHEMES, Grid
-from timesformer.model.transformer import TimeSformer
+from timesformer.model.transformer import Block, TimeSformer
 from timesformer.training.engine import frozen
 from timesformer.training.loop import train
+from timesformer.weights import checkpoint
+from timesformer.weights.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +112,70 @@ def test_frozen_blocks_are_not_computed_in_any_step(data: Manifest, tmp_path: Pa
         patch.setattr(frozen.TimeSformer, "lower", counted)
         config = settings(optim={"repeats": 1, "epochs": 3})
         train(data, config, tmp_path / "run", display=Watcher(moments))
-    assert calls == [calls[0]] * 2 and calls[0] == 1 + 2 * 12  # a blank clip, then 12 clips in 2 versions
+    assert calls[0] == 1 + 2 * 12  # a blank clip, then 12 clips in 2 versions
+    assert calls[1] == calls[0] + len(data.of("val"))  # and each validation clip once for all epochs
+
+
+def test_steps_that_add_nothing_are_left_out_of_frozen_blocks_alone(data: Manifest, tmp_path: Path) -> None:
+    config = settings(model={"weight_init": "image"}, optim={"ema": 0.0})
+    seen: dict[int, set[str]] = {}
+    forward = GroupAttention.forward
+
+    def noted(step: GroupAttention, *arguments: Any, **named: Any) -> torch.Tensor:
+        seen.setdefault(id(step), set()).add(step.step.name)
+        return forward(step, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GroupAttention, "forward", noted)
+        train(data, config, tmp_path / "run", display=Watcher())
+    ran = sorted("".join(names) for names in seen.values())
+    assert ran == ["space", "space", "time"]  # of the frozen block, and of the one that learns
+
+
+def test_a_resumed_training_looks_at_the_weights_that_it_was_saved_with(data: Manifest, tmp_path: Path) -> None:
+    """A new model's time steps add nothing, those of the weights to start from do."""
+    config, weights = settings(model={"weight_init": "image"}), tmp_path / "start.safetensors"
+    model = TimeSformer(config.model)
+    for value in model.parameters():
+        torch.nn.init.normal_(value, std=0.2)
+    checkpoint.save(Checkpoint(model, config.clip), weights)
+    changes = {"init": str(weights), "model": {"weight_init": "image"}}
+    trained(data, settings(**changes), tmp_path / "whole")
+    stop = {("epoch", 2): made_trainings.signalled(signal.SIGTERM)}
+    made_trainings.run(data, settings(**changes), tmp_path / "parts", moments=stop)
+    made_trainings.run(data, settings(**changes), tmp_path / "parts", resume=True)
+    assert made_trainings.results(tmp_path / "parts") == made_trainings.results(tmp_path / "whole")
+
+
+def test_memory_holds_what_there_is_room_for_and_knows_clips_by_their_pixels() -> None:
+    torch.manual_seed(0)
+    model = TimeSformer(ModelConfig(frames=2, size=16, patch=8, width=16, depth=2, heads=2, classes=2)).eval()
+    clips = torch.randn(3, 2, 3, 16, 16)
+    wanted = frozen.lower(model, clips, 1)
+    memory = frozen.Memory(2 * wanted[:1].nbytes)
+    assert torch.equal(memory.lower(model, clips, 1), wanted) and memory.room == 0
+    torch.nn.init.zeros_(model.embedding.patch.weight)  # what is computed from now on is something else
+    again = memory.lower(model, clips, 1)
+    assert torch.equal(again[:2], wanted[:2]) and not torch.equal(again[2], wanted[2])
+
+
+@pytest.mark.parametrize("changes", [{}, {"frozen_blocks": 0}, {"frozen_blocks": 2}, {"model": {"scheme": "space"}}])
+def test_steps_see_a_part_of_the_patch_positions(data: Manifest, tmp_path: Path, changes: dict[str, Any]) -> None:
+    sizes: dict[int, set[int]] = {}
+    forward = Block.forward
+
+    def noted(block: Block, tokens: torch.Tensor, grid: Grid, **named: Any) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            sizes.setdefault(id(block), set()).add(grid.tokens)
+        return forward(block, tokens, grid, **named)
+
+    dropped = {"augment": {"patch_drop": 0.5, "versions": 2}} | changes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Block, "forward", noted)
+        kept = trained(data, settings(**dropped), tmp_path / "kept")
+    assert all(size == {4} for size in sizes.values())  # 2 frames x 2 of the 4 patches
+    again = trained(data, settings(**dropped | {"engine": {"frozen_cache": False}}), tmp_path / "again")
+    assert kept.losses == again.losses
 
 
 def test_half_precision_keeps_half_the_bytes_and_learns_nearly_the_same(data: Manifest, tmp_path: Path) -> None:

@@ -315,3 +315,12 @@ def test_nothing_is_mixed_when_both_are_off_and_whole_number_targets_are_named()
     assert same is clips and blend is targets
     with pytest.raises(ValueError, match=r"targets are torch\.int64; mixing needs float"):
         augment.mix(clips, targets.long(), AugmentConfig(mixup=1.0), generator=seeded())
+
+
+def test_patch_drop_draws_its_share_of_the_positions_in_order() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = [augment.places(AugmentConfig(patch_drop=0.75), (4, 6), generator=generator) for _ in range(200)]
+    assert all(len(one) == 6 and one.diff().gt(0).all() for one in drawn)
+    counts = torch.cat(drawn).bincount(minlength=24)
+    assert counts.min() > 20 and counts.max() < 85  # 50 each on average
+    assert len(augment.places(AugmentConfig(patch_drop=0.99), (2, 2), generator=generator)) == 1

@@ -232,8 +232,8 @@ class TrainConfig:
         model = self.model
         require(
             not self.augment.patch_drop or (model.scheme in ("space", "joint", "divided") and not model.rotary),
-            f"patch_drop is {self.augment.patch_drop}, but {'rotary' if model.rotary else model.scheme} attention needs "
-            "whole rows and columns of patches; leave it out.",
+            f"patch_drop is {self.augment.patch_drop}, but {'rotary' if model.rotary else model.scheme} attention "
+            "needs whole rows and columns of patches; leave it out.",
         )
         require(
             self.lora >= 0, f"lora is {self.lora}; it must be a rank of at least 1 (8 is a good start), or 0 for off."

@@ -81,6 +81,13 @@ class GroupAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         self.extra = nn.Linear(width, width) if zero_projection else None
+        self.idle = False
+        """Whether the block leaves the step out, since it adds nothing."""
+
+    @property
+    def adds_nothing(self) -> bool:
+        """Whether the step adds exactly zero to every token, as time steps do until they are trained."""
+        return self.extra is not None and not (self.extra.weight.any() or self.extra.bias.any())
 
     def forward(self, tokens: Tensor, grid: Grid, keep: Tensor | None = None, *, attend: Attend = attend) -> Tensor:
         """The step's residual: (b, prefix + t*h*w, d) -> the same shape; zero for prefix tokens without queries.

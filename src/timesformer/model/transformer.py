@@ -67,6 +67,8 @@ class Block(nn.Module):
         """(b, prefix + t*h*w, d) -> the same shape, or (b, prefix, d) with ``prefix_only``."""
         before = tokens
         for step in self.steps.values():
+            if step.idle:
+                continue
             seen = before if self.parallel else tokens
             if before_step is not None:
                 before_step(step, seen, grid)  # type: ignore[arg-type]
@@ -146,6 +148,16 @@ class TimeSformer(nn.Module):
             tokens, grid = _at(places, tokens, grid)
         tokens = self._through(range(blocks, len(self.blocks)), tokens, grid)
         return self.head(self._pooled(tokens, grid))
+
+    def leave_out_idle_steps(self, blocks: int) -> None:
+        """Have the first ``blocks`` blocks skip the steps that add exactly nothing, as long as their weights stay.
+
+        The logits are the same. In a model that was started from an image model, that is all time attention in blocks
+        that have not been trained.
+        """
+        for block in self.blocks[:blocks]:
+            for step in block.steps.values():  # type: ignore[operator]
+                step.idle = step.adds_nothing
 
     def _embedded(self, clips: Tensor) -> tuple[Tensor, Grid]:
         """The tokens that enter the first block, and their grid."""

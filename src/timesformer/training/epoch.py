@@ -15,7 +15,7 @@ from timesformer.inference.scoring import InterruptedScoringError, Scores, Scori
 from timesformer.model.transformer import TimeSformer
 from timesformer.tasks.table import TABLE, best_measure
 from timesformer.training import saving
-from timesformer.training.engine import adapters, optimiser, processes
+from timesformer.training.engine import adapters, frozen, optimiser, processes
 from timesformer.training.run import sharded
 from timesformer.training.run.epochs import EpochRow
 from timesformer.training.run.state import State
@@ -86,6 +86,7 @@ def snapshot(session: Session, state: State) -> TimeSformer:
         for target, value in zip(model.parameters(), values, strict=True):
             target.copy_(processes.whole_tensor(value))
         adapters.merge(model)
+    model.leave_out_idle_steps(session.config.frozen_depth)
     return model
 
 
@@ -94,15 +95,17 @@ def validate(session: Session, model: nn.Module, *, progress: Callable[[int], No
 
     Raises :class:`TrainingError` for scores that are not numbers, and Stopped where another process was stopped.
     """
-    engine = session.config.engine
+    config, engine = session.config, session.config.engine
+    if isinstance(model, TimeSformer) and config.frozen_depth:
+        model = frozen.Parted(model, config, session.memory)
     scoring = Scoring(clips=engine.clips, crops=engine.crops, precision=engine.precision, workers=engine.workers)
     try:
         scores = score_videos(
             model,
             session.validation,
-            session.config.clip,
+            config.clip,
             scoring,
-            task=session.config.task,
+            task=config.task,
             target_stats=session.target_stats,
             progress=progress,
         )

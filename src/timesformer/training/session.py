@@ -63,6 +63,8 @@ class Session:
     """Mean and standard deviation of each number of a regression."""
     kept: Kept
     """What of the state is on the disk."""
+    memory: frozen.Memory
+    """What the frozen blocks computed for validation videos."""
 
 
 def begin(
@@ -77,7 +79,10 @@ def begin(
     torch.set_float32_matmul_precision(config.engine.matmul)
     saved = run.load() if resume else None
     session = _build(manifest, config, world=world, run=run, display=display, saved=saved)
-    return session, _restored(session, saved) if saved else _fresh(session)
+    state = _restored(session, saved) if saved else _fresh(session)
+    if not sharded.is_sharded(session.model):
+        session.model.leave_out_idle_steps(config.frozen_depth)
+    return session, state
 
 
 def _build(
@@ -124,6 +129,7 @@ def _build(
         missing=missing,
         target_stats=target_stats,
         kept=Kept(saved.state.done if saved else None),
+        memory=frozen.memory(config),
     )
 
 

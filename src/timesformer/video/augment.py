@@ -1,4 +1,4 @@
-"""Training clips: random crop, flip, colour jitter, RandAugment, random erasing; mixup, CutMix and patch drop of a batch.
+"""Training clips: random crop, flip, colour jitter, RandAugment, erasing; mixup, CutMix and patch drop of a batch.
 
 The random parameters are drawn once for a clip and applied to all its frames alike. Operations that depend on the
 pixels (contrast, autocontrast, equalize) use statistics of the whole clip, so that frames don't flicker. All random

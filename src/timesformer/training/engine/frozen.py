@@ -4,6 +4,7 @@ It is kept for each clip, not for each frame: in every scheme but "space" the cl
 from the second block on a frame's tokens depend on the other frames, even where the time steps add nothing.
 """
 
+import hashlib
 import os
 import tempfile
 from contextlib import suppress
@@ -71,21 +72,54 @@ def lower(model: TimeSformer, clips: Tensor, blocks: int) -> Tensor:
     return torch.cat([model.lower(clip[None], blocks) for clip in clips])
 
 
+class Memory:
+    """What frozen blocks computed for clips, found by the clips' pixels, as far as there is room; none by default."""
+
+    def __init__(self, room: float = 0) -> None:
+        self.room = room
+        self._known: dict[bytes, Tensor] = {}
+
+    def lower(self, model: TimeSformer, clips: Tensor, blocks: int) -> Tensor:
+        """As :func:`lower`, but clips that were seen before are remembered."""
+        if not (self.room or self._known):
+            return lower(model, clips, blocks)
+        return torch.cat([self._of(model, clip[None], blocks) for clip in clips])
+
+    def _of(self, model: TimeSformer, clip: Tensor, blocks: int) -> Tensor:
+        key = hashlib.blake2b(clip.cpu().numpy().tobytes(), digest_size=16).digest()
+        if key in self._known:
+            return self._known[key].to(clip.device)
+        tokens = lower(model, clip, blocks)
+        if self.room >= tokens.nbytes:
+            self.room -= tokens.nbytes
+            self._known[key] = tokens.cpu()
+        return tokens
+
+
+def memory(config: TrainConfig) -> Memory:
+    """For the validation videos, which every epoch sees alike."""
+    again = config.frozen_depth and config.engine.frozen_cache and config.optim.epochs > 1
+    return Memory(SHARE * machine.memory() if again else 0)
+
+
 class Parted(nn.Module):
     """A model whose frozen blocks always compute the same for a clip, called with clips or with what they computed."""
 
-    def __init__(self, model: TimeSformer, config: TrainConfig) -> None:
+    def __init__(self, model: TimeSformer, config: TrainConfig, memory: Memory | None = None) -> None:
         super().__init__()
         self.model = model
         self.blocks = config.frozen_depth
         self.grid = Grid(config.clip.frames, *config.model.grid)
+        self.memory = memory or Memory()
 
     def forward(self, batch: Tensor, *, places: Tensor | None = None) -> Tensor:
         """Logits, from clips (b, t, c, h, w) or from their tokens after the frozen blocks (b, n, d).
 
         ``places`` are the patch positions that the other blocks see.
         """
-        tokens = batch if batch.ndim == TOKENS else torch.compiler.disable(lower)(self.model, batch, self.blocks)
+        tokens = (
+            batch if batch.ndim == TOKENS else torch.compiler.disable(self.memory.lower)(self.model, batch, self.blocks)
+        )
         return self.model.upper(tokens.float(), self.grid, self.blocks, places=places)
 
 
