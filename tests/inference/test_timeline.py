@@ -189,8 +189,8 @@ def test_a_model_of_several_labels_has_segments_above_a_threshold_and_one_of_num
     for ending in (".csv", ".jsonl", ".json", ".srt", ".vtt", ".png"):
         numbers.write(tmp_path / f"numbers{ending}")
     rows = list(csv.DictReader((tmp_path / "numbers.csv").read_text("utf-8").splitlines()))
-    assert len(rows) == len(numbers.scores) and rows[0].keys() == {"start", "end", *LABELS}
-    assert float(rows[3]["jump"]) == pytest.approx(float(numbers.scores[3, 1]), rel=1e-5)
+    assert len(rows) == len(numbers.moments.parts) and rows[0].keys() == {"start", "end", *LABELS}
+    assert float(rows[0]["jump"]) == pytest.approx(float(numbers.scores[0, 1]), rel=1e-5)
     assert "wave " in (tmp_path / "numbers.srt").read_text("utf-8")
 
 
@@ -206,11 +206,13 @@ def test_a_video_shorter_than_a_window_has_one_and_says_so(tmp_path: Path) -> No
     found.write(tmp_path / "v.png")
 
 
-def test_a_model_of_whole_videos_says_that_its_window_is_a_guess(tmp_path: Path) -> None:
+def test_a_model_of_whole_videos_has_windows_as_long_as_these_or_says_that_it_guesses(tmp_path: Path) -> None:
     checkpoint = replace(made(), clip=replace(DENSE, sampling="segments"))
     guessed, named = seen(tmp_path, checkpoint), seen(tmp_path, checkpoint, window=2.0)
     assert guessed.window == 4.0 and "by --window" in guessed.notes[0]
     assert named.window == 2.0 and named.notes == ()
+    told = seen(tmp_path, replace(made(), clip=replace(DENSE, sampling="segments", seconds=1.5)))
+    assert told.window == 1.5 and told.notes == ()
 
 
 def damage(path: Path, share: tuple[float, float]) -> None:

@@ -78,12 +78,16 @@ def test_what_is_chosen_is_complete_said_and_survives_its_file(data: Manifest) -
 
 
 def test_short_videos_are_seen_whole_and_long_ones_cut(data: Manifest, tmp_path: Path) -> None:
-    assert chosen(data).clip.sampling == "segments"
+    assert chosen(data).clip.sampling == "segments" and chosen(data).clip.seconds == pytest.approx(0.6)
     for name in ("train/a", "train/b", "val/a", "val/b"):
         (tmp_path / "long" / name).mkdir(parents=True)
         made_videos.write(tmp_path / "long" / name / "x.mp4", frames=60, fps=4)
     long = manifest.load(tmp_path / "long")
-    assert chosen(long).clip.sampling == "dense" and "videos last 15.0 s" in reasons(long)
+    assert (
+        chosen(long).clip.sampling == "dense"
+        and chosen(long).clip.seconds == 0
+        and "videos last 15.0 s" in reasons(long)
+    )
 
 
 @pytest.mark.parametrize(
@@ -275,7 +279,7 @@ def test_weights_to_start_from_bring_their_model_and_clip_settings(data: Manifes
         found = choose.choose(data, gpu=False, source=source)
         assert found.config.model == replace(settings.model, classes=2)
         scale = {"mean": own.mean, "std": own.std} if start == "scratch" else {}  # as the weights' own pixels were
-        assert found.config.clip == replace(settings.clip, **scale)
+        assert found.config.clip == replace(settings.clip, seconds=0.6, **scale)
         assert found.config.optim.layer_decay < 1
         assert any(reason.text.startswith("started from") for reason in found.reasons)
         assert not any("--init" in reason.text for reason in found.reasons)
@@ -327,7 +331,8 @@ def test_videos_shorter_than_a_clip_of_the_weights_are_seen_whole(data: Manifest
         settings = made_trainings.config(clip={"sampling": "dense", "rate": rate}, model={"weight_init": "image"})
         checkpoint.save(Checkpoint(TimeSformer(settings.model), settings.clip), tmp_path / "weights.safetensors")
         found = choose.choose(data, gpu=False, source=loading.read_source(tmp_path / "weights.safetensors"))
-        assert found.config.clip == replace(settings.clip, sampling=sampling)
+        seconds = 0.6 if sampling == "segments" else 0.0
+        assert found.config.clip == replace(settings.clip, sampling=sampling, seconds=seconds)
         assert any("seen whole" in reason.text for reason in found.reasons) == (sampling == "segments")
 
 

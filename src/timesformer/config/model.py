@@ -127,6 +127,9 @@ class ClipConfig:
     """Dense sampling only: a clip spans frames x rate frames of a video at `fps` frames per second."""
     fps: float = 30.0
     """Frame rate that `rate` refers to; videos at another frame rate are sampled to match it."""
+    seconds: float = 0.0
+    """Segments only: median length in seconds of the videos that were learned from, which timelines take for their
+    windows; 0 is unknown."""
     size: int | tuple[int, int] = 224
     """Size in pixels of the crop that is the model's input: the side of a square, or height and width."""
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
@@ -143,6 +146,7 @@ class ClipConfig:
         at_most(self, frames=FRAMES, rate=10**6)
         check_clip(self.frames, self.size)
         require(0.001 <= self.fps <= 10**5, f"fps is {self.fps}; it must be above 0: from 0.001 to 100,000.")
+        require(0 <= self.seconds <= 10**6, f"seconds is {self.seconds}; it must be from 0 (unknown) to 1,000,000.")
         check_normalisation(self.mean, self.std)
 
     @property

@@ -39,8 +39,8 @@ class Windows:
 
 
 def usual_window(clip: ClipConfig) -> float:
-    """Seconds of a window unless it is named: the span of a dense clip, :data:`UNKNOWN` for segments."""
-    return clip.frames * clip.rate / clip.fps if clip.sampling == "dense" else UNKNOWN
+    """Seconds of a window unless it is named: the span of a dense clip, or the length of the training videos."""
+    return clip.frames * clip.rate / clip.fps if clip.sampling == "dense" else clip.seconds or UNKNOWN
 
 
 def plan(shown: FrameRange, clip: ClipConfig, *, window: float, every: float | None = None) -> Windows:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -9,9 +10,12 @@ from torch import Tensor
 from timesformer.tasks.scores import first_highest
 
 LEAD = 0.1
-"""By how much another class must be ahead, in one window at least, before the label changes."""
+"""By how much another class must be ahead, in one moment at least, before the label changes."""
 PRESENT, STILL = 0.5, 0.4
 """A label of several begins where its score reaches the first, and lasts for as long as it stays above the second."""
+
+SHORTEST = 0.001
+"""Seconds of the shortest moment."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +27,49 @@ class Segment:
     end: float
     label: str
     score: float
-    """Mean score of the label in the windows of the segment."""
+    """Mean score of the label over the segment."""
 
 
-def cells(spans: Tensor, duration: float) -> Tensor:
-    """The part of the video that each window stands for: start and end in seconds, ``(n, 2)`` both.
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """A video cut wherever a window starts or ends: parts that do not overlap and cover it."""
 
-    Each moment belongs to the window whose middle is nearest, so the parts cover the video without overlap.
+    parts: Tensor
+    """Start and end of each in seconds, float64 ``(m, 2)``."""
+    scores: Tensor
+    """Mean of the scores of the windows that show it, ``(m, outputs)``."""
+
+
+def moments(spans: Tensor, scores: Tensor, duration: float) -> Moments:
+    """The moments of a video and their scores, from windows in order: spans ``(n, 2)`` and scores ``(n, outputs)``.
+
+    What no window shows has the scores of the window whose middle is nearest.
     """
-    middles = spans.mean(dim=1)
-    borders = (middles[1:] + middles[:-1]) / 2
-    whole = torch.cat([borders.new_zeros(1), borders, borders.new_tensor([duration])])
-    return torch.stack([whole[:-1], whole[1:]], dim=1)
+    starts, ends, middles = spans[:, 0].contiguous(), spans[:, 1].contiguous(), spans.mean(dim=1)
+    gaps = (ends[:-1] + starts[1:])[starts[1:] > ends[:-1]] / 2
+    borders = [0.0]
+    for border in [*torch.cat([starts, ends, gaps]).sort()[0].tolist(), duration]:
+        if border - borders[-1] > SHORTEST:
+            borders.append(min(border, duration))
+    borders[-1] = duration
+    parts = torch.tensor(list(pairwise(borders)), dtype=torch.float64).reshape(-1, 2)
+    at = parts.mean(dim=1)
+    first, end = torch.searchsorted(ends, at), torch.searchsorted(starts, at, right=True)
+    means = []
+    for place, low, high in zip(at.tolist(), first.tolist(), end.tolist(), strict=True):
+        shown = scores[low:high] if high > low else scores[(middles - place).abs().argmin()][None]
+        means.append(shown.mean(dim=0))
+    return Moments(parts, torch.stack(means))
 
 
-def of_classes(scores: Tensor, parts: Tensor, labels: Sequence[str]) -> tuple[Segment, ...]:
-    """Segments from the scores ``(n, classes)`` of exclusive classes in ``parts`` ``(n, 2)`` of the video, in order.
+def of_classes(found: Moments, labels: Sequence[str]) -> tuple[Segment, ...]:
+    """Segments of exclusive classes, in order; each moment has a label.
 
-    Every part has a label. It changes to the class with the highest score only if that one is ahead of it by
-    :data:`LEAD` at least once while it leads without interruption; the segment then begins where that lead began. So
-    two classes that are almost equal don't alternate.
+    The label changes to the class with the highest score only if that one is ahead by :data:`LEAD` at least once while
+    it leads without interruption; the segment then begins where that lead began. So two classes that are almost equal
+    don't alternate.
     """
+    scores = found.scores
     best = first_highest(scores).tolist()
     given: list[int] = []
     current, since = best[0], 0
@@ -54,29 +80,28 @@ def of_classes(scores: Tensor, parts: Tensor, labels: Sequence[str]) -> tuple[Se
             given[since:] = [leader] * (place - since)
             current = leader
         given.append(current)
-    return tuple(_joined(given, scores, parts, labels))
+    return tuple(_segment(found, first, end, given[first], labels) for first, end in _runs(given))
 
 
-def of_labels(scores: Tensor, parts: Tensor, labels: Sequence[str]) -> tuple[Segment, ...]:
-    """Segments from the scores ``(n, labels)`` of labels that may apply together, in the order of their starts.
+def of_labels(found: Moments, labels: Sequence[str]) -> tuple[Segment, ...]:
+    """Segments of labels that may apply together, in the order of their starts.
 
     A segment is a stretch of scores of at least :data:`STILL` that reach :data:`PRESENT` somewhere.
     """
-    found = []
-    for number, label in enumerate(labels):
-        above = (scores[:, number] >= STILL).tolist()
+    segments = []
+    for number in range(len(labels)):
+        above = (found.scores[:, number] >= STILL).tolist()
         for first, end in _runs(above):
-            own = scores[first:end, number]
-            if above[first] and float(own.max()) >= PRESENT:
-                found.append(Segment(float(parts[first, 0]), float(parts[end - 1, 1]), label, float(own.mean())))
-    return tuple(sorted(found, key=lambda segment: (segment.start, segment.end)))
+            if above[first] and float(found.scores[first:end, number].max()) >= PRESENT:
+                segments.append(_segment(found, first, end, number, labels))
+    return tuple(sorted(segments, key=lambda segment: (segment.start, segment.end)))
 
 
-def _joined(given: Sequence[int], scores: Tensor, parts: Tensor, labels: Sequence[str]) -> Iterator[Segment]:
-    for first, end in _runs(given):
-        label = given[first]
-        score = float(scores[first:end, label].mean())
-        yield Segment(float(parts[first, 0]), float(parts[end - 1, 1]), labels[label], score)
+def _segment(found: Moments, first: int, end: int, label: int, labels: Sequence[str]) -> Segment:
+    parts = found.parts[first:end]
+    seconds = parts.diff(dim=1)[:, 0]
+    score = (found.scores[first:end, label] * seconds).sum() / seconds.sum()
+    return Segment(float(parts[0, 0]), float(parts[-1, 1]), labels[label], float(score))
 
 
 def _runs(values: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
 from timesformer.inference.timeline import files
 from timesformer.inference.timeline.files import Cue
-from timesformer.inference.timeline.segments import Segment, cells
+from timesformer.inference.timeline.segments import Moments, Segment, moments
 from timesformer.pictures import timelines
 from timesformer.video.clock import clock
 
@@ -60,10 +61,10 @@ class Timeline:
     thumbnails: Tensor = field(default_factory=lambda: torch.empty(0, 3, 1, 1, dtype=torch.uint8), repr=False)
     """Small frames of the video at equal distances, uint8 ``(m, 3, h, w)``."""
 
-    @property
-    def cells(self) -> Tensor:
-        """The part of the video that each window stands for, in seconds, ``(n, 2)``; they don't overlap."""
-        return cells(self.spans, self.duration)
+    @cached_property
+    def moments(self) -> Moments:
+        """The video cut wherever a window starts or ends, and for each part the mean score of its windows."""
+        return moments(self.spans, self.scores, self.duration)
 
     @property
     def about(self) -> str:
@@ -106,7 +107,7 @@ class Timeline:
 
         ``.csv``: a table of the segments. ``.jsonl``: a line of JSON for each segment. ``.json``: everything, also
         the scores of every window. ``.srt`` and ``.vtt``: subtitles. ``.png``: a picture. A regression has a row for
-        each window. Raises :class:`timesformer.config.checks.ConfigError` for another ending, and
+        each moment. Raises :class:`timesformer.config.checks.ConfigError` for another ending, and
         :class:`timesformer.atomic.WriteError` where the file can't be written.
         """
         path = Path(path)
@@ -119,12 +120,12 @@ class Timeline:
             temporary.write_text(text, "utf-8", errors="surrogateescape", newline="\n")
 
     def _rows(self) -> tuple[list[str], list[dict[str, Any]]]:
-        """The table of the segments, or of the windows of a regression: names of the columns, and rows."""
+        """The table of the segments, or of the moments of a regression: names of the columns, and rows."""
         if not FACTS[self.task].numeric:
             return ["start", "end", "label", "score"], files.rows(self.segments)
         found = [
             files.rounded({"start": start, "end": end, **dict(zip(self.labels, values, strict=True))})
-            for (start, end), values in zip(self.cells.tolist(), self.scores.tolist(), strict=True)
+            for (start, end), values in self._values()
         ]
         return ["start", "end", *self.labels], found
 
@@ -133,8 +134,13 @@ class Timeline:
             return list(files.cues(self.segments))
         return [
             (start, end, tuple(f"{label} {value:.4g}" for label, value in zip(self.labels, values, strict=True)))
-            for (start, end), values in zip(self.cells.tolist(), self.scores.tolist(), strict=True)
+            for (start, end), values in self._values()
         ]
+
+    def _values(self) -> list[tuple[tuple[float, float], list[float]]]:
+        """Start, end and values of each moment of a regression."""
+        found = self.moments
+        return list(zip(found.parts.tolist(), found.scores.tolist(), strict=True))
 
     def _picture(self) -> timelines.Picture:
         """What is drawn: a lane for each label that has a segment, in the order of their first ones."""
@@ -143,13 +149,13 @@ class Timeline:
             bars.setdefault(segment.label, []).append((segment.start, segment.end))
         shown = self.labels if FACTS[self.task].numeric else bars
         lanes = [
-            timelines.Lane(label, self.scores[:, self.labels.index(label)].tolist(), tuple(bars.get(label, ())))
+            timelines.Lane(label, self.moments.scores[:, self.labels.index(label)].tolist(), tuple(bars.get(label, ())))
             for label in shown
         ]
         return timelines.Picture(
             title=self.path.name,
             about=self.about,
-            borders=(0.0, *self.cells[:, 1].tolist()),
+            borders=(0.0, *self.moments.parts[:, 1].tolist()),
             lanes=tuple(lanes),
             frames=self.thumbnails.permute(0, 2, 3, 1).numpy(),
             damaged=tuple((stretch.start, stretch.end) for stretch in self.damaged),

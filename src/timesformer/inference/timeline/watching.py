@@ -11,7 +11,7 @@ from torch import Tensor
 from timesformer.config.model import ClipConfig
 from timesformer.config.tasks import FACTS
 from timesformer.inference.scoring import Scoring
-from timesformer.inference.timeline.segments import cells, of_classes, of_labels
+from timesformer.inference.timeline.segments import moments, of_classes, of_labels
 from timesformer.inference.timeline.shared import Sharing, sharing, together
 from timesformer.inference.timeline.timeline import Stretch, Timeline
 from timesformer.tasks.table import fuse
@@ -92,7 +92,6 @@ def watch(
     if not bool(scores.isfinite().all()):
         raise WeightsError("the scores are not finite; the weights are damaged: get or train them again.")
     labels = checkpoint.labels or tuple(f"class {index}" for index in range(scores.shape[1]))
-    parts = cells(plan.spans, info.duration)
     find = None if FACTS[task].numeric else of_classes if FACTS[task].exclusive else of_labels
     return Timeline(
         path=path,
@@ -100,7 +99,7 @@ def watch(
         labels=labels,
         spans=plan.spans,
         scores=scores,
-        segments=find(scores, parts, labels) if find else (),
+        segments=find(moments(plan.spans, scores, info.duration), labels) if find else (),
         window=length,
         every=plan.every,
         task=task,
@@ -184,7 +183,7 @@ def _holes(info: VideoInfo) -> list[Stretch]:
 
 def _choices(clip: ClipConfig, info: VideoInfo, length: float, *, named: bool) -> Iterator[str]:
     """What was chosen, where it may surprise, in sentences."""
-    if clip.sampling == "segments" and not named:
+    if clip.sampling == "segments" and not clip.seconds and not named:
         yield (
             f"the model was trained on whole videos of a length that its weights don't tell; windows of {length:g} s "
             "are a guess: name the length of its training videos by --window"

@@ -69,9 +69,12 @@ def choose(
         reasons.append(Reason(text, ("optim.class_weights",)))
     if optim.optimizer != "lbfgs":
         optim = _paced(optim, count, steps * (4 if gpu else 1), reasons)
-    model = replace(start.model, classes=outputs)
+    model, clip = replace(start.model, classes=outputs), start.clip
+    if seen and clip.sampling == "segments":
+        clip = replace(clip, seconds=round(seen.seconds, 2))
     return Chosen(
-        replace(start, model=model, augment=augment, optim=optim, task=manifest.task, init=""), tuple(reasons)
+        replace(start, model=model, clip=clip, augment=augment, optim=optim, task=manifest.task, init=""),
+        tuple(reasons),
     )
 
 
