@@ -7,7 +7,9 @@ neither with the length of a video nor with their number.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from timesformer.inference.parts import Part
@@ -28,6 +30,8 @@ class Answer:
     """What of it does not decode, each once."""
     remarks: tuple[str, ...] = ()
     """What was chosen of its file, where nothing is wrong with it."""
+    times: NDArray[np.float64] | None = None
+    """Presentation time of each frame of each clip in seconds, (clips, t), for a video that was read from a file."""
 
 
 def answers(parts: Iterable[Part], compute: Callable[[Tensor], Tensor]) -> Iterator[Answer]:
@@ -38,18 +42,20 @@ def answers(parts: Iterable[Part], compute: Callable[[Tensor], Tensor]) -> Itera
     computed: dict[int, list[Tensor]] = {}
     notes: dict[int, dict[str, None]] = {}
     remarks: dict[int, dict[str, None]] = {}
+    times: dict[int, NDArray[np.float64]] = {}
 
     def answer(number: int, failed: str = "") -> Answer:
         given = computed.pop(number, [])
         said, chosen = notes.pop(number, {}), remarks.pop(number, {})
         outputs = torch.empty(0) if failed else torch.cat(given)
-        return Answer(number, outputs, failed, tuple(said), tuple(chosen))
+        return Answer(number, outputs, failed, tuple(said), tuple(chosen), times.pop(number, None))
 
     for part in parts:
         if part.numbers:
             each = compute(part.views).split(list(part.counts))
             for number, some in zip(part.numbers, each, strict=True):
                 computed.setdefault(number, []).append(some)
+        times |= part.times
         for held, new in ((notes, part.notes), (remarks, part.remarks)):
             for number, sentences in new.items():
                 held.setdefault(number, {}).update(dict.fromkeys(sentences))

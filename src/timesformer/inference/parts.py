@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from timesformer.config.model import ClipConfig
@@ -46,6 +48,8 @@ class Part:
     """What does not decode of a video."""
     remarks: Notes = field(default_factory=dict)
     """What was chosen of a video's file, where nothing is wrong with it."""
+    times: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    """Presentation times in seconds of the frames of all clips of a file, (clips, t); with its first views."""
 
     def pin_memory(self) -> "Part":
         """The same part in page-locked memory, for copies to a GPU that don't wait."""
@@ -63,6 +67,7 @@ def of_file(
         info = reader.info(path)
         numbers = planned(info, seen.clip, clips=seen.clips, placement=seen.placement, start=start, end=end)
     remarks = tuple(note for note in info.notes if note not in info.damage)
+    times = {number: np.asarray(info.times, dtype=np.float64)[numbers.numpy()]}
     for portion in portions(path, numbers, seen.clip, crops=seen.crops, most=most):
         yield Part(
             numbers=(number,),
@@ -71,7 +76,9 @@ def of_file(
             views=portion.views,
             notes={number: portion.notes} if portion.notes else {},
             remarks={number: remarks} if remarks else {},
+            times=times,
         )
+        times = {}
 
 
 def of_frames(number: int, frames: Tensor, seen: Seen, *, fps: float | None) -> Iterator[Part]:
@@ -121,6 +128,7 @@ def joined(parts: Sequence[Part]) -> Part:
         failed={number: reason for part in parts for number, reason in part.failed.items()},
         notes=_together([part.notes for part in parts]),
         remarks=_together([part.remarks for part in parts]),
+        times={number: times for part in parts for number, times in part.times.items()},
     )
 
 

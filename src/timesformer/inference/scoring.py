@@ -1,6 +1,6 @@
 """Scores: a model and videos in, one row for each video out, from any number of processes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,9 +14,9 @@ from timesformer.config.checks import check_fields, require
 from timesformer.config.model import ClipConfig
 from timesformer.config.training import Task
 from timesformer.data.items import Item
-from timesformer.inference.answers import answers, forward
-from timesformer.inference.parts import Part, Seen
-from timesformer.inference.viewstream import Crew, Views
+from timesformer.inference.answers import forward
+from timesformer.inference.parts import Seen
+from timesformer.inference.viewstream import Crew
 from timesformer.machine import Precision, autocast_type
 from timesformer.tasks.table import Fusion, fuse
 from timesformer.video.sampling import Placement
@@ -155,25 +155,19 @@ def _score(
 ) -> None:
     """Score this process's share of the items."""
 
-    def told(parts: Iterator[Part]) -> Iterator[Part]:
-        for part in parts:
-            yield part  # when the generator resumes, its videos are in ``found``
-            progress(len(found.rows) + len(found.failed))
+    def between() -> None:
+        progress(len(found.rows) + len(found.failed))
 
     compute = partial(forward, model, batch=scoring.batch, precision=scoring.precision)
     crew = Crew(scoring.workers, len(share))
-    while left := [number for number in share if number not in found.rows and number not in found.failed]:
-        views = Views(items, left, seen, workers=crew.workers)
-        try:
-            for answer in answers(told(crew.read(views, pin=next(model.parameters()).is_cuda)), compute):
-                if answer.failed:
-                    found.failed[answer.number] = answer.failed
-                    continue
-                found.rows[answer.number] = to_scores(answer.outputs[None])[0].numpy()
-                found.damaged |= {answer.number: answer.notes} if answer.notes else {}
-                found.remarks |= {answer.number: answer.remarks} if answer.remarks else {}
-        except Exception as error:
-            found.failed.update(crew.fewer(error, views.at))
+    pin = next(model.parameters()).is_cuda
+    for answer in crew.answers(items, share, seen, compute, pin=pin, between=between):
+        if answer.failed:
+            found.failed[answer.number] = answer.failed
+            continue
+        found.rows[answer.number] = to_scores(answer.outputs[None])[0].numpy()
+        found.damaged |= {answer.number: answer.notes} if answer.notes else {}
+        found.remarks |= {answer.number: answer.remarks} if answer.remarks else {}
     found.notes = crew.notes()
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from timesformer import machine
 from timesformer.data.batches import loaders
 from timesformer.data.items import Item, counted
+from timesformer.inference.answers import Answer, answers
 from timesformer.inference.parts import Part, Seen, joined, of_file
 from timesformer.video.reader import VideoError
 from timesformer.video.views import PORTION
@@ -69,6 +70,41 @@ class Crew:
         """How often workers were lost, by the reason."""
         self._alone: Counter[int] = Counter()
         self._stream: Iterator[Part] = iter(())
+
+    def answers(
+        self,
+        items: Sequence[Item],
+        numbers: Sequence[int],
+        seen: Seen,
+        compute: Callable[[Tensor], Tensor],
+        *,
+        pin: bool,
+        between: Callable[[], None] = lambda: None,
+    ) -> Iterator[Answer]:
+        """What ``compute`` makes of the views of each video, once for each, whichever workers are lost on the way.
+
+        ``numbers`` are those of the items to read. ``between`` is called between parts, when all videos that ended are
+        with the caller.
+        """
+
+        def told(parts: Iterator[Part]) -> Iterator[Part]:
+            for part in parts:
+                yield part
+                between()
+
+        done: set[int] = set()
+        while left := [number for number in numbers if number not in done]:
+            views = Views(items, left, seen, workers=self.workers)
+            given_up: dict[int, str] = {}
+            try:
+                for answer in answers(told(self.read(views, pin=pin)), compute):
+                    done.add(answer.number)
+                    yield answer
+            except Exception as error:
+                given_up = self.fewer(error, views.at)
+            for number, reason in given_up.items():
+                done.add(number)
+                yield Answer(number, torch.empty(0), reason)
 
     def read(self, views: Views, *, pin: bool) -> Iterator[Part]:
         """Read these views with the workers that are left; into page-locked memory for a GPU."""
