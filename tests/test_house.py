@@ -39,6 +39,7 @@ ROOMS = (
     ("training.run",),
     ("training.shown", "training.engine"),
     ("training.linear",),
+    ("features",),
     ("training.choose",),
     ("training",),
     ("verbs",),

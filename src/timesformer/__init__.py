@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from timesformer.data.items import DataError as DataError
     from timesformer.data.manifest import Manifest as Manifest
     from timesformer.errors import TimesformerError as TimesformerError
+    from timesformer.features.table import Features as Features
     from timesformer.inference.prediction import Prediction as Prediction
     from timesformer.inference.results import Evaluation as Evaluation
     from timesformer.inference.timeline.timeline import Timeline as Timeline
     from timesformer.model.transformer import TimeSformer as TimeSformer
     from timesformer.training.outcome import Outcome as Outcome
+    from timesformer.verbs.embed import embed as embed
     from timesformer.verbs.evaluate import evaluate as evaluate
     from timesformer.verbs.predict import Predictor as Predictor
     from timesformer.verbs.timeline import timeline as timeline
@@ -40,6 +42,7 @@ _HOMES = {
     "ConfigError": "config.checks",
     "DataError": "data.items",
     "Evaluation": "inference.results",
+    "Features": "features.table",
     "Manifest": "data.manifest",
     "ModelConfig": "config.model",
     "Outcome": "training.outcome",
@@ -51,6 +54,7 @@ _HOMES = {
     "TrainConfig": "config.training",
     "VideoError": "video.reader",
     "WeightsError": "weights.report",
+    "embed": "verbs.embed",
     "evaluate": "verbs.evaluate",
     "load": "weights.loading",
     "save": "weights.checkpoint",

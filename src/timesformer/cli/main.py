@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from timesformer.cli import data, models, terminal, train, views, zoo
+from timesformer.cli import data, features, models, terminal, train, views, zoo
 from timesformer.cli.typed import examples
 from timesformer.cli.typed.words import command_of, spelled
 from timesformer.errors import sentence
@@ -20,6 +20,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "train": train.train,
     "evaluate": views.evaluate,
     "predict": views.predict,
+    "embed": features.embed,
     "convert": models.convert,
     "zoo": zoo.zoo,
     "inspect": models.inspect,

@@ -20,6 +20,11 @@ EXAMPLES = {
             "show when each class is seen",
         ),
     ),
+    "embed": (
+        ("timesformer embed run clips", "write a vector for each video to features.npz"),
+        ("timesformer embed dinov2-small clips --out dinov2.parquet", "use an image model, and write a table"),
+        ("timesformer embed run clips --per frame --out frames.npz", "write a vector for each frame that is seen"),
+    ),
     "convert": (
         ("timesformer convert TimeSformer_divST_8x32_224_K400.pyth model.safetensors", "read the official file"),
         ("timesformer convert run folder --to huggingface", "write a folder for transformers"),

@@ -25,8 +25,8 @@ _guard = threading.Lock()
 class Lock:
     """The right to write to a folder, from :meth:`take` to :meth:`release`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
+    def __init__(self, folder: Path, who: str = "training") -> None:
+        self.path, self.who = folder / NAME, who
         self._file = -1
         self._key = ""
 
@@ -94,8 +94,8 @@ class Lock:
         with contextlib.suppress(OSError):
             holder = holder or " ".join(self.path.read_text(encoding="utf-8", errors="replace").split())[:80]
         return ConfigError(
-            f"another training{f' ({holder})' if holder else ''} is writing to {self.path.parent}; wait until it ends, "
-            "or choose another folder (--out)."
+            f"another {self.who}{f' ({holder})' if holder else ''} is writing to {self.path.parent}; wait until it "
+            "ends, or choose another folder (--out)."
         )
 
 
