@@ -43,6 +43,11 @@ IMAGE_VARIANTS = {
     for kind, needs in OTHER_IMAGE_MODELS.items()
 }
 EVERY = VARIANTS | IMAGE_VARIANTS
+WIDE_HEADS = {
+    f"{name}_last_blocks": replace(EVERY[name], depth=5, pool="last_blocks")
+    for name in (*STEPS, "divided_like_clip", "space_like_dinov3")
+}
+"""The head reads more than the class token after the last block."""
 
 
 def randomise(model: nn.Module, *, seed: int = 0) -> None:
@@ -206,6 +211,7 @@ def logits(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor], seen:
         kept = [number for number, (_, y, x) in enumerate(places(grid)) if y * grid[2] + x in seen]
         patches, grid = patches[kept], (grid[0], 1, len(seen))
     steps = STEPS[config.scheme][::-1] if config.order == "space_first" else STEPS[config.scheme]
+    every = []
     for block in range(config.depth):
         before = first, patches
         for step in steps:
@@ -217,7 +223,13 @@ def logits(clip: Tensor, *, config: ModelConfig, state: dict[str, Tensor], seen:
         hidden = linear(norm(tokens, state, f"blocks.{block}.norm", config.norm_eps), state, f"blocks.{block}.mlp.0")
         tokens = tokens + linear(activation(hidden, config.activation), state, f"blocks.{block}.mlp.2")
         first, patches = tokens[: len(first)], tokens[len(first) :]
-    features = norm(first[:: 1 + config.registers].mean(0), state, "norm", config.norm_eps)
+        read = [norm(first[:: 1 + config.registers].mean(0), state, "norm", config.norm_eps)]
+        if config.pool == "last_blocks":
+            seen_patches = norm(patches, state, "norm", config.norm_eps)
+            frames = torch.stack([part.mean(0) for part in seen_patches.chunk(grid[0])])
+            read += [frames.mean(0), (frames - frames.mean(0)).square().mean(0).sqrt()]
+        every.append(torch.cat(read))
+    features = torch.cat(every[-4:]) if config.pool == "last_blocks" else every[-1]
     return linear(features, state, "head")
 
 

@@ -45,9 +45,9 @@ def tokens_for(step: Step, grid: Grid, *, batch: int = 2) -> Tensor:
 
 @both_kernels
 @pytest.mark.usefixtures("kernel")
-@pytest.mark.parametrize("name", reference.EVERY)
+@pytest.mark.parametrize("name", reference.EVERY | reference.WIDE_HEADS)
 def test_a_model_is_masked_full_attention_over_the_pairs_of_its_definition(name: str) -> None:
-    config = reference.EVERY[name]
+    config = (reference.EVERY | reference.WIDE_HEADS)[name]
     model = TimeSformer(config).double().eval()
     reference.randomise(model)
     clips = torch.randn(2, 4, 3, 16, 24, dtype=torch.float64)

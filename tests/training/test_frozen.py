@@ -10,7 +10,7 @@ import torch
 from tests import made_trainings
 from tests.made_trainings import Watcher
 from timesformer.config.checks import ConfigError
-from timesformer.config.model import ModelConfig
+from timesformer.config.model import ClipConfig, ModelConfig
 from timesformer.config.training import TrainConfig
 from timesformer.data.batches.order import version
 from timesformer.data.items import DataError
@@ -62,6 +62,19 @@ def test_the_model_gives_the_same_in_two_parts_as_in_one(scheme: Any, training: 
         tokens = model.lower(clips, blocks)
         assert tokens.shape[1] == (2 if scheme == "space" else 1) + (0 if training and blocks == 3 else 8)
         assert torch.equal(model.upper(tokens, Grid(2, 2, 2), blocks), whole)
+
+
+def test_a_head_that_reads_the_last_blocks_leaves_those_below_to_be_kept() -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(
+        frames=2, size=16, patch=8, width=16, depth=6, heads=2, classes=2, drop_path=0.0, pool="last_blocks"
+    )
+    model, clips = TimeSformer(config).train(), torch.randn(3, 2, 3, 16, 16)
+    clip = ClipConfig(frames=2, size=16)
+    depths = [TrainConfig(model=config, clip=clip, frozen_blocks=frozen).kept_depth for frozen in range(7)]
+    assert depths == [0, 1, 2, 3, 3, 3, 3]
+    for blocks in range(4):
+        assert torch.equal(model.upper(model.lower(clips, blocks), Grid(2, 2, 2), blocks), model(clips))
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ def test_the_pipeline_of_transformers_gives_a_written_folders_scores(tmp_path: P
         ({"class_in_time": True}, "without the class token"),
         ({"position": "space"}, "always has position and time embeddings"),
         ({"size": (32, 16)}, "square frames only"),
+        ({"pool": "last_blocks", "depth": 4}, "its head reads the class token alone"),
         ({"registers": 4}, "no register tokens and no LayerNorm before the first block"),
         ({"norm_pre": True}, "no register tokens and no LayerNorm before the first block"),
     ],

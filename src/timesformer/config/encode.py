@@ -3,7 +3,9 @@
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-ADDED: dict[str, tuple[str, ...]] = {"ModelConfig": ("rotary", "registers", "norm_pre", "activation", "norm_eps")}
+ADDED: dict[str, tuple[str, ...]] = {
+    "ModelConfig": ("rotary", "registers", "norm_pre", "activation", "norm_eps", "pool")
+}
 """For each dataclass, the fields that its first files didn't have. They are written only where they differ from their
 defaults, so that models without them keep their texts, and earlier versions read them."""
 

@@ -7,6 +7,8 @@ from timesformer.config.checks import at_least, at_most, check_fields, require, 
 from timesformer.config.limits import FRAMES, SIDE, check_clip, check_normalisation, check_parameters, check_tokens
 
 Scheme = Literal["space", "joint", "divided", "local_global", "axial"]
+LAST_BLOCKS = 4
+"""Blocks that a head reads with the pool "last_blocks"."""
 REGISTERS = 64
 """Largest number of register tokens; published models have 4 or 8."""
 
@@ -57,6 +59,9 @@ class ModelConfig:
     """Activation of the MLP: GELU, or x * sigmoid(1.702 x), with which OpenAI's CLIP was trained."""
     norm_eps: float = 1e-6
     """Epsilon of every LayerNorm: 1e-6 in timm, DINOv2 and TimeSformer, 1e-5 in CLIP, 1e-12 in Hugging Face's ViT."""
+    pool: Literal["class_token", "last_blocks"] = "class_token"
+    """What the head reads: the class token after the last block, or for each of the last four blocks the class token,
+    the mean patch, and the standard deviation over frames of their mean patches, which suits a frozen backbone."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -77,6 +82,10 @@ class ModelConfig:
             f"width {self.width} in {self.heads} heads is {self.width // self.heads} dimensions each; rotary needs a "
             "multiple of 4: choose another number of heads.",
         )
+        require(
+            self.depth >= self.read_blocks,
+            f"depth is {self.depth}, but pool 'last_blocks' reads {LAST_BLOCKS} blocks; use pool 'class_token'.",
+        )
         for side in self.frame_size:
             require(
                 side >= self.patch and side % self.patch == 0,
@@ -85,7 +94,7 @@ class ModelConfig:
             )
         check_tokens(self.frames, self.size, self.patch)
         tokens = self.grid[0] * self.grid[1] + self.frames + self.registers
-        rest = self.width * (self.classes + tokens + 3 * self.patch**2)
+        rest = self.width * (tokens + 3 * self.patch**2) + self.feature_width * self.classes
         check_parameters(width=self.width, depth=self.depth, mlp_ratio=self.mlp_ratio, rest=rest)
         require(0 <= self.drop_path < 1, f"drop_path is {self.drop_path}; it must be at least 0 and below 1.")
         require(
@@ -103,6 +112,16 @@ class ModelConfig:
         """Patch rows and columns."""
         height, width = self.frame_size
         return height // self.patch, width // self.patch
+
+    @property
+    def read_blocks(self) -> int:
+        """Blocks, counted from the last, whose tokens the head reads."""
+        return LAST_BLOCKS if self.pool == "last_blocks" else 1
+
+    @property
+    def feature_width(self) -> int:
+        """Numbers that the head reads."""
+        return 3 * LAST_BLOCKS * self.width if self.pool == "last_blocks" else self.width
 
     @property
     def has_position_embedding(self) -> bool:

@@ -214,6 +214,11 @@ class TrainConfig:
         """Blocks, from the first, in which nothing is trained, nor in the embeddings below them; 0 for none."""
         return self.model.depth if self.freeze == "backbone" else self.frozen_blocks
 
+    @property
+    def kept_depth(self) -> int:
+        """Blocks, from the first, that are frozen and below all that the head reads."""
+        return min(self.frozen_depth, self.model.depth - self.model.read_blocks + 1)
+
     def __post_init__(self) -> None:
         check_fields(self)
         require(

@@ -73,7 +73,7 @@ def parameters(config: ModelConfig) -> int:
         block += norm + 4 * (width**2 + width)
         block += width**2 + width if schemes.has_zero_projection(step, config) else 0
     embedding += config.registers * width + (norm if config.norm_pre else 0)
-    return embedding + config.depth * block + norm + (width + 1) * config.classes
+    return embedding + config.depth * block + norm + (config.feature_width + 1) * config.classes
 
 
 def multiply_adds(config: ModelConfig, *, frames: int | None = None, size: int | tuple[int, int] | None = None) -> int:
@@ -93,7 +93,7 @@ def multiply_adds(config: ModelConfig, *, frames: int | None = None, size: int |
         block += groups * (2 * width**2 * (queries + keys) + 2 * width * queries * keys)
         if schemes.has_zero_projection(step, config):
             block += width**2 * _outputs(step, config, grid)
-    return 3 * config.patch**2 * width * grid.tokens + config.depth * block + width * config.classes
+    return 3 * config.patch**2 * width * grid.tokens + config.depth * block + config.feature_width * config.classes
 
 
 def keys_per_query(

@@ -105,7 +105,7 @@ class TimeSformer(nn.Module):
         rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.head = nn.Linear(config.width, config.classes)
+        self.head = nn.Linear(config.feature_width, config.classes)
         if config.weight_init == "image":
             start.like_image_model(self)
         else:
@@ -122,14 +122,13 @@ class TimeSformer(nn.Module):
         return self.upper(*self._embedded(clips), 0, places=places)
 
     def features(self, clips: Tensor, *, attend: Attend = attend, before_step: BeforeStep | None = None) -> Tensor:
-        """The representation under the head (equation 10): (b, t, 3, h, w) -> (b, width).
+        """What the head reads (equation 10): (b, t, 3, h, w) -> (b, width), or more as ``config.pool`` says.
 
         In the space scheme the frames' class tokens are averaged before the last LayerNorm. ``attend`` computes the
         attention of every step, for callers that need its weights. ``before_step`` sees the tokens before every step.
         """
         tokens, grid = self._embedded(clips)
-        blocks = range(len(self.blocks))
-        return self._pooled(self._through(blocks, tokens, grid, attend=attend, before_step=before_step), grid)
+        return self._read(0, tokens, grid, attend=attend, before_step=before_step)
 
     def lower(self, clips: Tensor, blocks: int) -> Tensor:
         """The tokens after the first ``blocks`` blocks: (b, t, 3, h, w) -> (b, prefix + t*h*w, d).
@@ -146,8 +145,7 @@ class TimeSformer(nn.Module):
         """
         if places is not None and blocks < len(self.blocks):
             tokens, grid = _at(places, tokens, grid)
-        tokens = self._through(range(blocks, len(self.blocks)), tokens, grid)
-        return self.head(self._pooled(tokens, grid))
+        return self.head(self._read(blocks, tokens, grid))
 
     def leave_out_idle_steps(self, blocks: int) -> None:
         """Have the first ``blocks`` blocks skip the steps that add exactly nothing, as long as their weights stay.
@@ -168,6 +166,24 @@ class TimeSformer(nn.Module):
             schemes.check(step, grid)
         return tokens, grid
 
+    def _read(
+        self,
+        start: int,
+        tokens: Tensor,
+        grid: Grid,
+        *,
+        attend: Attend = attend,
+        before_step: BeforeStep | None = None,
+    ) -> Tensor:
+        """What the head reads of the tokens that enter block ``start``: (b, n, d) -> (b, features)."""
+        found, depth = [], len(self.blocks)
+        ends = range(depth - self.config.read_blocks + 1, depth + 1)
+        for end in ends:
+            blocks = range(start if end == ends[0] else end - 1, end)
+            tokens = self._through(blocks, tokens, grid, attend=attend, before_step=before_step)
+            found += [self._pooled(tokens, grid), *self._of_patches(tokens, grid)]
+        return torch.cat(found, dim=1)
+
     def _through(
         self,
         blocks: range,
@@ -182,7 +198,7 @@ class TimeSformer(nn.Module):
         for number in blocks:
             # Only prefix tokens leave the last block, so training spares the patches its MLP; in evaluation a hook on
             # the block may look at them.
-            last = self.training and number == len(self.blocks) - 1
+            last = self.training and number == len(self.blocks) - 1 and self.config.read_blocks == 1
             run = recompute.how(self.blocks[number], tokens, whole=number < checkpointed)
             tokens = run(tokens, grid, prefix_only=last, attend=attend, before_step=before_step)
         return tokens
@@ -191,6 +207,13 @@ class TimeSformer(nn.Module):
         """The mean of the class tokens after the last LayerNorm: (b, n, d) -> (b, d)."""
         prefix, each = schemes.prefix_count(self.config, grid), 1 + self.config.registers
         return self.norm(tokens[:, :prefix:each].mean(dim=1))
+
+    def _of_patches(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, ...]:
+        """Mean and standard deviation over frames of each frame's mean patch, (b, d) each, if the head reads them."""
+        if self.config.pool == "class_token":
+            return ()
+        frames = self.norm(tokens[:, -grid.tokens :]).unflatten(1, (grid.time, -1)).mean(dim=2)
+        return frames.mean(dim=1), frames.std(dim=1, correction=0)
 
 
 def _at(places: Tensor, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:

@@ -96,7 +96,7 @@ def validate(session: Session, model: nn.Module, *, progress: Callable[[int], No
     Raises :class:`TrainingError` for scores that are not numbers, and Stopped where another process was stopped.
     """
     config, engine = session.config, session.config.engine
-    if isinstance(model, TimeSformer) and config.frozen_depth:
+    if isinstance(model, TimeSformer) and config.kept_depth:
         model = frozen.Parted(model, config, session.memory)
     scoring = Scoring(clips=engine.clips, crops=engine.crops, precision=engine.precision, workers=engine.workers)
     try:

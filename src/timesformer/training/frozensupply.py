@@ -111,7 +111,7 @@ def _lower(session: Session, clips: Tensor) -> Tensor:
     """What the frozen blocks compute for clips, (b, t, c, h, w) -> (b, n, d), as in a step."""
     config, device = session.config, session.world.device
     with arithmetic.autocast(device, config.engine.precision):
-        return frozen.lower(session.model, clips.to(device), config.frozen_depth)
+        return frozen.lower(session.model, clips.to(device), config.kept_depth)
 
 
 def _batches(count: int, number: int) -> list[list[Place]]:

@@ -183,7 +183,7 @@ def check(config: ModelConfig, tensors: Mapping[str, Tensor], source: str, *, he
         raise WeightsError(f"{source} has {config.depth} blocks; at most {MOST_BLOCKS} are read.")
     try:
         with torch.device("meta"):
-            shown = TimeSformer(replace(config, depth=1)).state_dict()
+            shown = TimeSformer(replace(config, depth=config.read_blocks)).state_dict()
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise WeightsError(
             f"{source} describes a model that can't be built ({error!s:.120}); get the file again."

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from timesformer.config.checks import in_pixels
-from timesformer.config.model import ClipConfig, ModelConfig
+from timesformer.config.model import LAST_BLOCKS, ClipConfig, ModelConfig
 from timesformer.config.training import AugmentConfig, OptimConfig, TrainConfig
 from timesformer.data.items import counted
 from timesformer.recipes.small import SMALL_CPU, SMALL_FINETUNE, SMALL_GPU, SMALL_IMAGE
@@ -85,6 +85,10 @@ def head_alone(source: Source, seen: Survey | None, reasons: list[Reason], noun:
         text = "space attention: the frozen weights see frame by frame, and their features are averaged"
         reasons.append(Reason(text, ("model.scheme",)))
         model = replace(_sized(source, reasons, gpu=gpu), scheme="space")
+        if model.depth >= LAST_BLOCKS:
+            text = f"the head reads class token, mean patch and its change over time in the last {LAST_BLOCKS} blocks"
+            reasons.append(Reason(text, ("model.pool",)))
+            model = replace(model, pool="last_blocks")
         # An image model has no frame rate of its own, and a head on averaged frames gains nothing by their being near
         clip = replace(clip, size=model.size, sampling="segments")
         text = f"{noun} are seen whole, in {clip.frames} segments, whose features are averaged"

@@ -44,7 +44,7 @@ def obstacle(config: TrainConfig, *, processes: int) -> str:
 
 
 def _is_wanted(config: TrainConfig) -> bool:
-    return bool(config.frozen_depth and config.augment.versions and config.engine.frozen_cache)
+    return bool(config.kept_depth and config.augment.versions and config.engine.frozen_cache)
 
 
 def hold_still(model: TimeSformer, config: TrainConfig) -> None:
@@ -60,7 +60,7 @@ def hold_still(model: TimeSformer, config: TrainConfig) -> None:
 def is_parted(config: TrainConfig, *, processes: int) -> bool:
     """Whether a training calls its model in two parts, :class:`Parted`; shards of FSDP come together for one alone."""
     sharded = processes > 1 and config.engine.parallel == "fsdp"
-    return bool(config.frozen_depth and config.augment.versions) and not sharded
+    return bool(config.kept_depth and config.augment.versions) and not sharded
 
 
 @torch.no_grad()
@@ -98,7 +98,7 @@ class Memory:
 
 def memory(config: TrainConfig) -> Memory:
     """For the validation videos, which every epoch sees alike."""
-    again = config.frozen_depth and config.engine.frozen_cache and config.optim.epochs > 1
+    again = config.kept_depth and config.engine.frozen_cache and config.optim.epochs > 1
     return Memory(SHARE * machine.memory() if again else 0)
 
 
@@ -108,7 +108,7 @@ class Parted(nn.Module):
     def __init__(self, model: TimeSformer, config: TrainConfig, memory: Memory | None = None) -> None:
         super().__init__()
         self.model = model
-        self.blocks = config.frozen_depth
+        self.blocks = config.kept_depth
         self.grid = Grid(config.clip.frames, *config.model.grid)
         self.memory = memory or Memory()
 

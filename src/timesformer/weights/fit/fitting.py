@@ -169,13 +169,15 @@ def _head(fitted: Fitted, source: Source, config: ModelConfig, wanted: Outputs |
     none: Rows = (None,) * config.classes
     if not all(name in fitted.tensors for name in names):
         found, said = none, "new: the weights have no head"
+    elif source.config.pool != config.pool:
+        found, said = none, f"new: the weights' head reads pool {source.config.pool!r}, this one {config.pool!r}"
     elif wanted is None:
         found, said = same if source.config.classes == config.classes else none, ""
     else:
         found, said = heads.plan(Outputs(source.labels, source.task), wanted)
     if found == same and source.config.classes == config.classes:
         return fitted, said, found
-    drawn = TimeSformer(replace(config, depth=1)).state_dict()
+    drawn = TimeSformer(replace(config, depth=config.read_blocks)).state_dict()
     renewed = all(row is None for row in found)
     rows = {name: drawn[name] if renewed else heads.taken(fitted.tensors[name], drawn[name], found) for name in names}
     renewed_names = names if renewed else ()

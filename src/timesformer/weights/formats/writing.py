@@ -60,6 +60,8 @@ def obstacle(checkpoint: Checkpoint, layout: Layout) -> str:
         return "its space_only attention gives one row of logits per frame instead of one per clip, which is wrong"
     if config.order != "time_first" or config.class_in_time:
         return "it has the divided steps in one order only, time first, without the class token in temporal attention"
+    if config.pool != "class_token":
+        return "its head reads the class token alone"
     if config.rotary or config.registers or config.norm_pre:
         return "it has no rotary positions, no register tokens and no LayerNorm before the first block"
     if layout == "official" and (config.activation, config.norm_eps) != ("gelu", 1e-6):
