@@ -3,9 +3,9 @@
     python benchmarks/timeline_memory.py [--minutes 1 60] [--model small] [--size 1920 1080] [--fps 30] [--crops 3]
 
 Makes H.264 videos: ten seconds are encoded once, and their packets are repeated up to the full length. A model of 8
-frames of 224 px at rate 32 with random weights (small: ViT-S, base: ViT-B, both with divided attention) makes their
-timelines with the default windows. Each video has a process of its own; counted is its peak of resident memory, all
-libraries and weights included. Prints one JSON line.
+frames of 224 px at rate 32 with divided attention and random weights (small: ViT-S, base: ViT-B, tiny: two blocks of
+width 192) makes their timelines with the default windows. Each video has a process of its own; counted is its peak of
+resident memory, all libraries and weights included. Prints one JSON line.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from timesformer.weights.checkpoint import Checkpoint
 
 SECONDS = 10
 """Length of what is encoded."""
-WIDTHS = {"small": (384, 6), "base": (768, 12)}
-"""Width and number of heads of each model."""
+MODELS = {"tiny": (192, 3, 2), "small": (384, 6, 12), "base": (768, 12, 12)}
+"""Width, heads and blocks of each model."""
 
 
 def encoded(size: tuple[int, int], fps: int) -> list[av.Packet]:
@@ -73,8 +73,8 @@ def make(path: Path, *, minutes: float, size: tuple[int, int], fps: int) -> None
 def measure(path: Path, model: str, crops: int) -> dict[str, float]:
     """The timeline of a video, its time and its peak of memory; to be called once in a process."""
     torch.set_num_threads(max(int(os.environ.get("OMP_NUM_THREADS", "0")), 1))
-    width, heads = WIDTHS[model]
-    config = ModelConfig(width=width, heads=heads, classes=400)
+    width, heads, depth = MODELS[model]
+    config = ModelConfig(width=width, heads=heads, depth=depth, classes=400)
     checkpoint = Checkpoint(TimeSformer(config).eval(), ClipConfig())
     start = time.perf_counter()
     found = watch(checkpoint, path, Scoring(crops=crops))
@@ -93,7 +93,7 @@ def main() -> None:
     """Make each video, measure its timeline, and end in one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", nargs="+", type=float, default=[1, 60])
-    parser.add_argument("--model", choices=WIDTHS, default="small")
+    parser.add_argument("--model", choices=MODELS, default="small")
     parser.add_argument("--size", nargs=2, type=int, default=[1920, 1080])
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--crops", type=int, choices=(1, 3), default=3)

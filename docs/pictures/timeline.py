@@ -43,7 +43,7 @@ def main(demo: Path, out: Path) -> None:
     """Make the video, and print and draw its timeline."""
     frames = video()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "eight motions.mp4"
+        path = Path(folder) / "motions.mp4"
         times = [number / motions.FPS for number in range(len(frames))]
         write(path, [torch.from_numpy(frames)], times=times, fps=motions.FPS, options={"crf": "18"})
         found = timesformer.timeline(demo / "divided", path, window=16 / motions.FPS)

@@ -1,7 +1,7 @@
 """Watch a video from start to end: each frame is decoded and prepared once, however many windows it is in."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,10 @@ from timesformer.video.views import frame_range
 from timesformer.weights.checkpoint import Checkpoint
 from timesformer.weights.report import WeightsError
 
-TOGETHER = 2**26
+TOGETHER = 2**24
 """Bytes of decoded frames that are prepared together, at most 16 frames."""
+ON_CPU = 2**22
+"""Numbers in the tokens of the views that a CPU computes together: larger passes take memory, and no less time."""
 THUMBNAILS, TALL, WIDE = 16, 108, 256
 """Number of small frames that are kept, and their largest height and width."""
 
@@ -77,7 +79,7 @@ def watch(
     ``progress`` is called with the seconds of the video that were seen, and with those of the whole. Memory does not
     grow with the video. Raises :class:`timesformer.video.reader.VideoError` where the video can't be read.
     """
-    clip = checkpoint.clip
+    clip, scoring = checkpoint.clip, _bounded(scoring, checkpoint)
     length = windows.usual_window(clip) if window is None else window
     with memory.error_for(path):
         info = reader.info(path)
@@ -111,6 +113,16 @@ def watch(
         ),
         thumbnails=torch.stack([seen.small[number] for number in seen.pictured]),
     )
+
+
+def _bounded(scoring: Scoring, checkpoint: Checkpoint) -> Scoring:
+    """The same with smaller passes on a CPU where views are large: three of ViT-B with 8 frames of 224 px."""
+    if next(checkpoint.model.parameters()).device.type != "cpu":
+        return scoring
+    config = checkpoint.model.config
+    height, width = (side // config.patch for side in checkpoint.clip.frame_size)
+    view = checkpoint.clip.frames * height * width * config.width
+    return replace(scoring, batch=max(min(scoring.batch, ON_CPU // view), 1))
 
 
 def _logits(stream: Iterable[Frame], numbers: Tensor, way: Sharing, scoring: Scoring) -> Iterator[Tensor]:
