@@ -33,7 +33,9 @@ DENSE = replace(CLIP, frames=4, sampling="dense", rate=3, fps=10.0)
 def made(scheme: Scheme = "divided", **settings: Any) -> Checkpoint:
     """A checkpoint of a tiny model for DENSE with random values in every tensor."""
     torch.manual_seed(1)
-    config = ModelConfig(scheme=scheme, frames=4, size=16, patch=8, width=8, depth=2, heads=2, classes=3, **settings)
+    config = ModelConfig(
+        scheme=scheme, frames=4, size=16, patch=8, width=8, heads=2, classes=3, **{"depth": 2} | settings
+    )
     model = TimeSformer(config)
     for value in model.parameters():
         nn.init.normal_(value)
@@ -50,8 +52,9 @@ def made(scheme: Scheme = "divided", **settings: Any) -> Checkpoint:
         made(order="space_first"),
         replace(made(), clip=replace(DENSE, sampling="segments")),
         replace(made("space"), clip=replace(DENSE, sampling="segments")),
+        made("space", depth=4, pool="last_blocks"),
     ],
-    ids=["divided", "joint", "space", "space with registers", "space first", "segments", "space in segments"],
+    ids=["divided", "joint", "space", "space with registers", "space first", "segments", "space in segments", "pool"],
 )
 def test_each_windows_scores_are_those_of_a_plain_forward_on_the_same_frames(
     checkpoint: Checkpoint, tmp_path: Path

@@ -33,3 +33,9 @@ def test_shares_of_a_clip_are_not_negative_and_sum_to_one(name: str) -> None:
 def test_a_model_in_training_mode_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"call model\.eval\(\) first"):
         relevance.rollout(model_of("divided").train(), torch.randn(1, 4, 3, 16, 24, dtype=torch.float64))
+
+
+def test_a_head_that_reads_patches_is_refused() -> None:
+    model = TimeSformer(reference.WIDE_HEADS["divided_last_blocks"]).eval()
+    with pytest.raises(ConfigError, match="starts at the class token alone; train a head with pool 'class_token'"):
+        relevance.rollout(model, torch.zeros(1, 4, 3, 16, 24))

@@ -119,6 +119,11 @@ def _block_inputs(model: TimeSformer, clips: Tensor) -> tuple[list[Tensor], Grid
     """The tokens that enter each block, those that leave the last, and their grid."""
     if model.training:
         raise ConfigError("the model is in training mode, where it drops parts at random; call model.eval() first.")
+    if model.config.pool != "class_token":
+        raise ConfigError(
+            "pool is 'last_blocks': the head reads patches of four blocks, and relevance starts at the class token "
+            "alone; train a head with pool 'class_token' (--model.pool class_token)."
+        )
     with torch.no_grad():
         grid = Grid(clips.shape[1], *(side // model.config.patch for side in clips.shape[-2:]))
         inputs = [model.lower(clips, 0)]

@@ -40,7 +40,7 @@ def sharing(model: TimeSformer, clip: ClipConfig, scoring: Scoring) -> Sharing:
     def clips(kept: Tensor) -> Tensor:
         return run(kept.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(kept), -1))
 
-    if model.config.scheme != "space":
+    if model.config.scheme != "space" or model.config.pool != "class_token":
         return Sharing(crops, clips)
     depth, each = model.config.depth, 1 + model.config.registers
 
