@@ -23,6 +23,7 @@ from timesformer.training.choose import settings as choose
 from timesformer.video import reader
 from timesformer.weights import checkpoint, loading
 from timesformer.weights.checkpoint import Checkpoint
+from timesformer.weights.report import WeightsError
 
 
 @pytest.fixture
@@ -283,6 +284,21 @@ def test_weights_to_start_from_bring_their_model_and_clip_settings(data: Manifes
         assert found.config.optim.layer_decay < 1
         assert any(reason.text.startswith("started from") for reason in found.reasons)
         assert not any("--init" in reason.text for reason in found.reasons)
+
+
+def test_a_recipe_takes_what_only_the_architecture_decides_from_the_weights(data: Manifest, tmp_path: Path) -> None:
+    settings = made_trainings.config(model={"norm_eps": 1e-12, "registers": 2, "activation": "quick_gelu"})
+    weights = tmp_path / "weights.safetensors"
+    checkpoint.save(Checkpoint(TimeSformer(settings.model), settings.clip), weights)
+    base, given = plan.Base(made_trainings.config()), {"init": str(weights)}
+    found = plan.plan(data, base, given)
+    assert found.config.model == replace(settings.model, classes=2)
+    assert f"as in the weights {weights}: registers 2, activation quick_gelu, norm_eps 1e-12" in found.reasons
+    loading.start(weights, found.config.model)
+    other = plan.plan(data, base, {**given, "model.norm_eps": 1e-5}).config.model
+    with pytest.raises(WeightsError, match="norm_eps 1e-12 but 1e-05 is wanted"):
+        loading.start(weights, other)
+    assert not any("as in the weights" in reason for reason in plan.plan(data, plan.Base(found.config), {}).reasons)
 
 
 def test_of_an_image_model_the_last_blocks_learn_on_what_the_others_compute_once(

@@ -52,18 +52,21 @@ def clusters(count: int, *, share: float = 0.5) -> tuple[Tensor, Tensor]:
     return (torch.randn(count, 6) + labels[:, None] * torch.tensor([1.0, 0, 0, 0, 0, 0])) * scale + 7, F.one_hot(labels)
 
 
+@pytest.mark.parametrize("more", [0, 200], ids=["more rows than features", "more features than rows"])
 @pytest.mark.parametrize("task", ["classes", "multilabel", "regression"])
-def test_the_penalised_loss_of_standardised_features_has_no_slope_where_the_fit_ends(task: Task) -> None:
+def test_the_penalised_loss_of_standardised_features_has_no_slope_where_the_fit_ends(task: Task, more: int) -> None:
     seen, targets = clusters(60)
+    seen = torch.cat([torch.randn(60, more) * 3 + 1, seen], dim=1)
+    seen[-1] = seen[0]  # linearly dependent rows, too
     importance = torch.rand(60) + 0.1
     share = (importance / importance.sum()).double()[:, None]
     strong, weak = path(seen, targets.float(), importance, task=task, penalties=(10.0, 0.1))
     centre = (share * seen.double()).sum(dim=0)
-    deviation = (share * (seen.double() - centre).square()).sum(dim=0).sqrt()[:5]
+    deviation = (share * (seen.double() - centre).square()).sum(dim=0).sqrt()[:-1]
     # of the layer as it is, back to standardised features: the last feature is constant, and has no weight
-    weight = (weak.weight[:, :5] * deviation).requires_grad_()
+    weight = (weak.weight[:, :-1] * deviation).requires_grad_()
     bias = (weak.bias + weak.weight @ centre).requires_grad_()
-    logits = (seen[:, :5].double() - centre[:5]) / deviation @ weight.T + bias
+    logits = (seen[:, :-1].double() - centre[:-1]) / deviation @ weight.T + bias
     losses = {
         "classes": -(targets * logits.log_softmax(dim=1)).sum(dim=1),
         "multilabel": F.binary_cross_entropy_with_logits(logits, targets.double(), reduction="none").sum(dim=1),
@@ -72,7 +75,21 @@ def test_the_penalised_loss_of_standardised_features_has_no_slope_where_the_fit_
     ((share[:, 0] * losses[task]).sum() + 0.05 * weight.square().sum()).backward()
     assert weight.grad is not None and weight.grad.abs().max() < 2e-5
     assert bias.grad is not None and bias.grad.abs().max() < 2e-5
-    assert weak.weight[:, 5].eq(0).all() and strong.weight.norm() < weak.weight.norm()
+    assert weak.weight[:, -1].eq(0).all() and strong.weight.norm() < weak.weight.norm()
+
+
+def test_a_fit_costs_few_steps_however_unequal_the_features_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, targets = clusters(60)
+    seen = torch.cat([seen[:, :5], seen[:, :1] + torch.randn(60, 300) * 0.01 * seen[:, :1].std()], dim=1)
+    count, smooth = [0], torch.Tensor.log_softmax
+
+    def counted(logits: Tensor, dim: int) -> Tensor:
+        count[0] += 1
+        return smooth(logits, dim)
+
+    monkeypatch.setattr(torch.Tensor, "log_softmax", counted)
+    list(path(seen, targets.float(), torch.ones(60), task="classes", penalties=choice.PENALTIES))
+    assert 0 < count[0] < 30 * len(choice.PENALTIES)
 
 
 def test_folds_hold_out_whole_units_and_some_of_every_class() -> None:

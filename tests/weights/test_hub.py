@@ -69,10 +69,13 @@ def test_the_model_card_says_what_the_checkpoint_knows_and_makes_up_no_licence(t
 SCRIPT = """
 import sys
 import torch
+from timesformer.weights import fetch
 from tests.weights.test_hub import assert_same, made
 from timesformer.weights.hub import HubCheckpoint
 from timesformer.weights.loading import load
 
+folder = fetch.from_hub("someone/several")
+assert {path.name for path in folder.iterdir()} == {"config.json", "open_clip_model.safetensors"}
 for scheme in ("divided", "axial"):
     checkpoint, name = made(scheme), f"someone/{scheme}"
     if sys.argv[1] == "push":
@@ -83,8 +86,10 @@ for scheme in ("divided", "axial"):
 """
 
 
-def test_what_is_pushed_is_loaded_by_its_name_and_later_without_network(tmp_path: Path) -> None:
+def test_what_is_pushed_is_loaded_by_its_name_in_one_format_and_later_without_network(tmp_path: Path) -> None:
+    kinds = ("config.json", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin", "x.bin")
     with made_hub.serving() as (address, repositories):
+        repositories["someone/several"] = {name: name.encode() for name in kinds}
         here = os.environ | {
             "HF_ENDPOINT": address,
             "HF_TOKEN": "hf_x",

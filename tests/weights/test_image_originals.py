@@ -175,13 +175,16 @@ def test_of_dinos_two_models_the_teacher_is_taken_with_imagenets_normalisation(t
 
 
 @pytest.mark.parametrize(
-    ("kind", "act"), [("bare", "gelu"), ("openai", "quick_gelu"), ("stated", "quick_gelu"), ("timm", "quick_gelu")]
+    ("kind", "act"),
+    [("bare", "gelu"), *((kind, "quick_gelu") for kind in ("named", "openai", "stated", "timm"))],
 )
 def test_openclips_and_timms_clip_files(kind: str, act: str, tmp_path: Path) -> None:
     model: Any = clip(act=act)
     tensors = renamed(saved(model, tmp_path / "folder"), TO_OPENCLIP, "self_attn.in_proj.")
     path, title = tmp_path / "clip.pt", "OpenCLIP"
-    if kind == "openai":
+    if kind == "named":
+        path = tmp_path / "ViT-B-32-quickgelu-openai.pt"
+    elif kind == "openai":
         marks = {name: torch.tensor(3) for name in ("input_resolution", "context_length", "vocab_size")}
         tensors, title = {**tensors, **marks}, "CLIP of OpenAI"
     elif kind == "stated":
@@ -195,14 +198,17 @@ def test_openclips_and_timms_clip_files(kind: str, act: str, tmp_path: Path) -> 
         (tmp_path / "config.json").write_text(json.dumps(config))
     torch.save(tensors, path)
     images = images_of(96)
-    loaded = load(path if kind in ("bare", "openai") else tmp_path, scheme="space", frames=1, classes=2, heads=3)
+    given = tmp_path if kind in ("stated", "timm") else path
+    loaded = load(given, scheme="space", frames=1, classes=2, heads=3)
     with torch.no_grad():
         assert differ(loaded, model.vision_model(images).pooler_output, images) < 1e-5
     assert loaded.clip.mean == CLIP and loaded.report is not None
     assert loaded.model.config.activation == act and loaded.model.config.norm_eps == 1e-5
     assert loaded.report.layout == f"image transformer, {title}"
-    assert any("GELU is assumed" in note for note in loaded.report.notes) == (kind == "bare")
-    other = load(path if kind in ("bare", "openai") else tmp_path, frames=1, classes=2, heads=3, size=64)
+    said = [note for note in loaded.report.notes if "GELU" in note]
+    texts = {"bare": "no activation stated: GELU is assumed", "named": "QuickGELU, as the file's name says"}
+    assert len(said) == (kind in texts) and all(note.startswith(texts[kind]) for note in said)
+    other = load(given, frames=1, classes=2, heads=3, size=64)
     assert other.report is not None and other.report.resized[0].rule == "bicubic in 2-D with antialiasing"
 
 

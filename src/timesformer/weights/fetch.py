@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 from timesformer.weights import image_models, zoo
+from timesformer.weights.formats.files import FOLDER_WEIGHTS
 from timesformer.weights.report import WeightsError
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def published(entry: zoo.Published) -> Path:
 
 
 def from_hub(repository: str) -> Path:
-    """Return a local folder with a hub repository's configuration and weights, preferring safetensors to pickles.
+    """Return a local folder with a hub repository's configuration and weights: one format, safetensors before pickles.
 
     The licence of one that is listed here is logged before anything is downloaded. Files in the hub's cache are used;
     with HF_HUB_OFFLINE set, only those. Needs the extra ``hub``. Raises :class:`WeightsError` with the way by hand.
@@ -47,9 +48,10 @@ def from_hub(repository: str) -> Path:
     if entry is not None:
         log.warning("%s: taking %s from the Hugging Face hub; licence %s", entry.name, repository, entry.licence)
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
-        if not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(repository, allow_patterns=["*.json", "*.bin"]))
+        for names in _formats():
+            folder = Path(snapshot_download(repository, allow_patterns=["*.json", *names]))
+            if any(path for name in names for path in folder.glob(name)):
+                break
     except Exception as error:  # the hub's client also raises its HTTP library's own errors
         first = textwrap.shorten(str(error).strip().split("\n")[0], 160, placeholder=" ...")
         raise WeightsError(
@@ -57,3 +59,9 @@ def from_hub(repository: str) -> Path:
             f"check the name, the network and HF_HUB_OFFLINE.{by_hand}"
         ) from error
     return folder
+
+
+def _formats() -> list[tuple[str, str]]:
+    """Patterns of the weights in each format that a folder may hold, one file or shards, in the order of preference."""
+    safe_first = sorted(FOLDER_WEIGHTS, key=lambda name: not name.endswith(".safetensors"))
+    return [(name, f"{Path(name).stem}-*{Path(name).suffix}") for name in safe_first]

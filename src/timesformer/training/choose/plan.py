@@ -17,7 +17,7 @@ from timesformer.data.batches.opposites import opposites
 from timesformer.data.items import counted, together
 from timesformer.data.manifest import Manifest
 from timesformer.recipes import table as recipes
-from timesformer.training.choose import engine, mirroring
+from timesformer.training.choose import architecture, engine, mirroring
 from timesformer.training.choose import settings as choose
 from timesformer.training.choose.reason import Reason
 from timesformer.training.choose.survey import survey
@@ -89,9 +89,12 @@ def plan(manifest: Manifest, start: Base, settings: Mapping[str, Any]) -> Plan:
         gpu = arithmetic.on_gpu(changed(TrainConfig(), _part(settings, "engine.")).engine)
         chosen = choose.choose(manifest, gpu=gpu, source=source, light=light, look=look, named=settings)
         before, reasons = chosen.config, chosen.reasons
-    elif before.model.classes != outputs and not start.resumed:
-        reasons = (Reason(f"{outputs} outputs, as the data has, in place of {before.model.classes}"),)
-        before = replace(before, model=replace(before.model, classes=outputs))
+    elif not start.resumed:
+        before, reasons = architecture.of_weights(before, settings)
+        if before.model.classes != outputs:
+            text = f"{outputs} outputs, as the data has, in place of {before.model.classes}"
+            reasons = (*reasons, Reason(text))
+            before = replace(before, model=replace(before.model, classes=outputs))
     config = changed(before, settings)
     opposites(manifest, config.augment)  # raises for pairs that the data does not have
     if not start.resumed and (start.config or config.augment.mirror_labels):

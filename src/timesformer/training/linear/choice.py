@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from timesformer.config.tasks import FACTS
 from timesformer.config.training import Task
-from timesformer.training.linear.solve import Linear, path
+from timesformer.training.linear.solve import COARSE, FINE, Linear, path
 
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """From strong to weak, so that each fit starts near its solution."""
@@ -69,7 +69,7 @@ def choose(rows: Rows, *, task: Task, balanced: bool) -> Choice:
     for fold in held:
         unseen = rows.features[where == fold, 0]
         for balance in balances:
-            layers = _path(rows.some(where != fold), balance, task=task, penalties=PENALTIES)
+            layers = _path(rows.some(where != fold), balance, task=task, penalties=PENALTIES, tolerance=COARSE)
             for penalty, layer in zip(PENALTIES, layers, strict=True):
                 answers.setdefault((penalty, balance), []).append(layer(unseen))
     truth = torch.cat([first[where == fold] for fold in held])
@@ -78,7 +78,9 @@ def choose(rows: Rows, *, task: Task, balanced: bool) -> Choice:
     return Choice(*best, score=judged[best][0])
 
 
-def _path(rows: Rows, balance: float, *, task: Task, penalties: Sequence[float]) -> Iterator[Linear]:
+def _path(
+    rows: Rows, balance: float, *, task: Task, penalties: Sequence[float], tolerance: float = FINE
+) -> Iterator[Linear]:
     """The layers for all penalties; every view of a video is a row."""
     importance = _importance(rows.targets[:, 0], balance)
     views = rows.features.shape[1]
@@ -88,6 +90,7 @@ def _path(rows: Rows, balance: float, *, task: Task, penalties: Sequence[float])
         importance.repeat_interleave(views),
         task=task,
         penalties=penalties,
+        tolerance=tolerance,
     )
 
 

@@ -61,7 +61,7 @@ def read(
     held = raw.held.name if raw.held else ""
     if layout in names.PATTERNS:
         family = (
-            families.of_openclip(raw.config, raw.tensors)
+            families.of_openclip(raw.config, raw.tensors, raw.path.name)
             if layout == "openclip"
             else families.of_transformers(raw.config, layout, raw.tensors)
         )

@@ -55,6 +55,10 @@ GELU = (
     "no activation stated: GELU is assumed; if it was trained with QuickGELU (OpenAI, DFN, MetaCLIP), put its "
     "open_clip_config.json, or timm's config.json, beside the weights"
 )
+QUICK_GELU = (
+    "QuickGELU, as the file's name says (quickgelu or openai); if it was trained with GELU, put its "
+    "open_clip_config.json beside the weights"
+)
 OFFSET = (
     "its own code interpolates positions with an offset of 0.1 patches; here the sizes alone count, as in transformers"
 )
@@ -94,13 +98,18 @@ def of_transformers(config: Mapping[str, Any], layout: ImageLayout, names: Colle
     return Family("ViT of transformers", None, 1e-12, notes=(eps,))
 
 
-def of_openclip(config: Mapping[str, Any], names: Collection[str]) -> Family:
-    """Return the family of a model with OpenCLIP's names, by its open_clip_config.json or OpenAI's own entries."""
+def of_openclip(config: Mapping[str, Any], names: Collection[str], file: str) -> Family:
+    """Return the family of a model with OpenCLIP's names, by its open_clip_config.json or OpenAI's own entries.
+
+    Where neither is there, the name of the ``file`` says it, as in "ViT-B-16-quickgelu-openai.pt".
+    """
     stated = config.get("model_cfg")
     if isinstance(stated, dict):
         return OPENAI if stated.get("quick_gelu") is True else OPEN_CLIP
     if set(names) >= OPENAI_MARKS:
         return OPENAI
+    if re.search(r"quick_?gelu|openai", file.lower()):
+        return Family(OPEN_CLIP.title, CLIP, 1e-5, "quick_gelu", antialias=True, notes=(QUICK_GELU,))
     return Family(OPEN_CLIP.title, CLIP, 1e-5, antialias=True, notes=(GELU,))
 
 
