@@ -31,6 +31,7 @@ ROOMS = (
     ("weights.fit",),
     ("weights",),
     ("pictures",),
+    ("pictures.maps",),
     ("pictures.heat",),
     ("tasks",),
     ("inference",),

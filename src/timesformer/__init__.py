@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from timesformer.training.outcome import Outcome as Outcome
     from timesformer.verbs.embed import embed as embed
     from timesformer.verbs.evaluate import evaluate as evaluate
+    from timesformer.verbs.map import map as map
+    from timesformer.verbs.neighbours import neighbours as neighbours
     from timesformer.verbs.predict import Predictor as Predictor
     from timesformer.verbs.timeline import timeline as timeline
     from timesformer.verbs.train import train as train
@@ -56,6 +58,8 @@ _HOMES = {
     "WeightsError": "weights.report",
     "embed": "verbs.embed",
     "evaluate": "verbs.evaluate",
+    "map": "verbs.map",
+    "neighbours": "verbs.neighbours",
     "load": "weights.loading",
     "save": "weights.checkpoint",
     "timeline": "verbs.timeline",

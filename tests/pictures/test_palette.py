@@ -53,6 +53,12 @@ def test_series_are_told_apart_with_every_kind_of_colour_blindness(blindness: st
     assert min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(seen, 2)) > 40
 
 
+@pytest.mark.parametrize("colour", palette.CATEGORIES)
+def test_points_of_every_class_stand_out_from_the_ground(colour: Colour) -> None:
+    for ground in (palette.GROUND, palette.CARD):
+        assert contrast(colour.light, ground.light) >= 3 and contrast(colour.dark, ground.dark) >= 3
+
+
 def test_larger_shares_are_darker() -> None:
     lightness = [float(lab(linear(colour))[0]) for colour in palette.SHARES]
     assert (np.diff(lightness) < -15).all()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -10,6 +10,9 @@ from timesformer.cli import shown
 from timesformer.cli.source import UNSET, Labelled
 from timesformer.cli.typed import order
 from timesformer.config.checks import require
+
+if TYPE_CHECKING:
+    from timesformer.features.table import Features
 
 AS_GIVEN = Labelled()
 
@@ -100,3 +103,84 @@ def embed(
     if found.failed:
         shown.say(console, f"{counted(len(found.failed), 'video')} could not be read")
     return 1 if found.failed else 0
+
+
+Table = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FEATURES")]
+
+
+def neighbours(
+    features: Table,
+    video: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[VIDEO]", help_behavior_hint="")] = "",
+    *,
+    all: bool = False,
+    count: int = 5,
+    out: Annotated[Path | None, UNSET] = None,
+) -> int:
+    """Show the videos most similar to one, or measure what features are worth by all of them.
+
+    Args:
+        features: A file that `timesformer embed` wrote.
+        video: One of its videos, or any other video file, whose features are then computed with the same weights.
+        all: In place of one video: how well neighbours and a linear layer tell the classes of all videos.
+        count: Number of neighbours.
+        out: PNG file for a contact sheet of the video, or of one video of each class, with neighbours.
+    """
+    require(all != bool(video), "name one video after the features, or --all of them.")
+    require(count >= 1, f"count is {count}; it must be at least 1.")
+    require(
+        out is None or out.suffix.lower() == ".png", f"out is {out}; a contact sheet is a PNG file, such as sheet.png."
+    )
+    from rich.console import Console
+
+    from timesformer.features.table import Features
+    from timesformer.features.worth import worth
+    from timesformer.verbs import neighbours as verb
+
+    console = Console()
+    table = Features.load(features)
+    if all:
+        for title, each in _parts(table):
+            with Console(stderr=True).status("measuring"):
+                measured = worth(each, count=count)
+            for line in (*title, *measured.lines()):
+                shown.say(console, line)
+        if out:
+            verb.contact_sheet(table, out, count=count)
+    else:
+        for each in verb.neighbours(table, video, count=count, out=out):
+            shown.say(console, "  ".join(filter(None, (f"{each.cosine:6.3f}", each.label, each.path))))
+    if out:
+        shown.say(console, f"written: {out}")
+    return 0
+
+
+def _parts(table: "Features") -> "list[tuple[list[str], Features]]":
+    """The features to measure: those of every block, under its number, or all."""
+    return [([f"block {number + 1}"], table.of_block(number)) for number in table.blocks] or [([], table)]
+
+
+def map(
+    features: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FEATURES...")],
+    *,
+    method: Literal["tsne", "pca"] = "tsne",
+    out: Path = Path("map.png"),
+) -> int:
+    """Draw features as points, with alike videos close together, coloured by class.
+
+    Several files are drawn side by side with the same colours.
+
+    Args:
+        features: Files that `timesformer embed` wrote.
+        method: "tsne" keeps neighbours together (needs scikit-learn); "pca" shows the directions of largest variance.
+        out: File to write: .png, or .html for one page whose points show the video's frame.
+    """
+    require(bool(features), "no features are named; name a file that `timesformer embed` wrote.")
+    from rich.console import Console
+
+    from timesformer.progress.bar import counting
+    from timesformer.verbs.map import map as draw
+
+    with counting("map", console=Console(stderr=True)) as progress:
+        draw(features, method=method, out=out, progress=progress)
+    shown.say(Console(), f"written: {out}")
+    return 0

@@ -21,6 +21,8 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "evaluate": views.evaluate,
     "predict": views.predict,
     "embed": features.embed,
+    "neighbours": features.neighbours,
+    "map": features.map,
     "convert": models.convert,
     "zoo": zoo.zoo,
     "inspect": models.inspect,

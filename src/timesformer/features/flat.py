@@ -14,6 +14,8 @@ FIRST = 50
 """Principal components that t-SNE starts from, as in its paper (van der Maaten and Hinton, 2008, section 4)."""
 PERPLEXITY = 30.0
 """About how many neighbours of each point t-SNE keeps near; fewer where there are few points."""
+SAME = 1e-6
+"""Vectors that differ by less are the same."""
 FEWEST = 4
 """Points that t-SNE needs."""
 
@@ -49,7 +51,7 @@ def _tsne(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         raise ImportError(
             "a map by t-SNE needs scikit-learn: pip install 'timesformer[map]', or choose --method pca."
         ) from error
-    if not np.ptp(vectors):
+    if np.ptp(vectors) < SAME:
         raise FeaturesError("all vectors are the same; t-SNE has nothing to tell apart: choose --method pca.")
     perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
     found: NDArray[np.float64] = TSNE(

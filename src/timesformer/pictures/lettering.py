@@ -32,6 +32,13 @@ def families(texts: Iterable[str]) -> tuple[list[str], frozenset[str]]:
     return chosen, frozenset(missing)
 
 
+def legible(texts: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Fonts that write the texts, and for each text the same with a "?" for every character that no font has."""
+    given = list(texts)
+    fonts, missing = families(given)
+    return fonts, {text: "".join("?" if character in missing else character for character in text) for text in given}
+
+
 @cache
 def _others() -> Sequence[str]:
     """The other installed fonts, also those that were installed after matplotlib last looked for fonts."""

@@ -25,6 +25,18 @@ EXAMPLES = {
         ("timesformer embed dinov2-small clips --out dinov2.parquet", "use an image model, and write a table"),
         ("timesformer embed run clips --per frame --out frames.npz", "write a vector for each frame that is seen"),
     ),
+    "neighbours": (
+        (
+            "timesformer neighbours features.npz wave/001.mp4 --out sheet.png",
+            "show a video's nearest five, and draw them",
+        ),
+        ("timesformer neighbours features.npz --all", "measure what the features say of the classes"),
+    ),
+    "map": (
+        ("timesformer map features.npz", "draw all videos by t-SNE, coloured by class"),
+        ("timesformer map features.npz --out map.html", "write a page that shows the frame of every point"),
+        ("timesformer map image.npz space.npz divided.npz", "compare models side by side, as figure 8 of the paper"),
+    ),
     "convert": (
         ("timesformer convert TimeSformer_divST_8x32_224_K400.pyth model.safetensors", "read the official file"),
         ("timesformer convert run folder --to huggingface", "write a folder for transformers"),
