@@ -147,8 +147,8 @@ def neighbours(
         if out:
             verb.contact_sheet(table, out, count=count)
     else:
-        for each in verb.neighbours(table, video, count=count, out=out):
-            shown.say(console, "  ".join(filter(None, (f"{each.cosine:6.3f}", each.label, each.path))))
+        for near in verb.neighbours(table, video, count=count, out=out):
+            shown.say(console, "  ".join(filter(None, (f"{near.cosine:6.3f}", near.label, near.path))))
     if out:
         shown.say(console, f"written: {out}")
     return 0

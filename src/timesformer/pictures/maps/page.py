@@ -150,10 +150,11 @@ _SCRIPT = """
     if (frame) image.src = frame; else image.removeAttribute("src");
     shown.hidden = false;
     const box = point.getBoundingClientRect(), own = shown.getBoundingClientRect();
+    const { clientWidth: width, clientHeight: height } = document.documentElement;
     const fit = (at, room) => Math.max(8, Math.min(at, room - 8));
-    const right = box.right + 12 + own.width < innerWidth ? box.right + 12 : box.left - 12 - own.width;
-    shown.style.left = fit(right, innerWidth - own.width) + "px";
-    shown.style.top = fit(box.top - own.height / 2, innerHeight - own.height) + "px";
+    const right = box.right + 12 + own.width < width ? box.right + 12 : box.left - 12 - own.width;
+    shown.style.left = fit(right, width - own.width) + "px";
+    shown.style.top = fit(box.top - own.height / 2, height - own.height) + "px";
   };
   for (const map of document.querySelectorAll(".map")) {
     map.addEventListener("pointerover", show);
