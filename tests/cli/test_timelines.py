@@ -61,6 +61,14 @@ def test_each_of_several_videos_has_a_timeline_and_files_of_its_own(
     assert {path.name for path in tmp_path.glob("t*.csv")} == {"t-a.csv", "t-a-2.csv"}
 
 
+def test_that_a_models_window_is_a_guess_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tiny(), tmp_path / "w.safetensors")
+    videos = [write(tmp_path / f"{name}.mp4", frames=50, fps=10) for name in "ab"]
+    printed, complaint = run(capsys, tmp_path / "w.safetensors", *videos)
+    assert complaint.count("are a guess") == 1 and printed.count("windows of 4 s") == 2
+    assert run(capsys, tmp_path / "w.safetensors", *videos, "--window", "2")[1] == ""
+
+
 def test_numbers_over_time_are_summed_up(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(
         replace(tiny(("x", "y", "z"), task="regression"), clip=replace(CLIP, sampling="dense")),

@@ -73,10 +73,14 @@ def show(predictor: "Predictor", paths: Sequence[Path], over_time: OverTime, *, 
     from timesformer.inference.prediction import Failure, to_json
     from timesformer.inference.timeline.files import line
     from timesformer.verbs.predict import videos_of
+    from timesformer.video import windows
 
     console, errors = Console(), Console(stderr=True)
     videos = [video for path in paths for video in videos_of(path)]
     names = _names([video for video in videos if isinstance(video, Path)])
+    guess = windows.guessed(predictor.checkpoint.clip) if over_time.window is None else ""
+    if guess:
+        shown.warn(errors, guess)
     failures = 0
     for video in videos:
         result = video if isinstance(video, Failure) else _watched(predictor, video, over_time, errors)
@@ -87,7 +91,8 @@ def show(predictor: "Predictor", paths: Sequence[Path], over_time: OverTime, *, 
                 print(to_json(result), flush=True)
             continue
         for note in result.notes:
-            shown.warn(errors, f"{result.path}: {note}")
+            if note != guess:
+                shown.warn(errors, f"{result.path}: {note}")
         if json:
             print(line(result.as_json(windows=False)), flush=True)
         else:

@@ -78,7 +78,7 @@ def draw(picture: Picture, path: Path) -> None:
         said = ["shaded: score from 0 to 1", "bar: segment"] if picture.shares else []
         if len(lanes) < len(picture.lanes):
             said.append(f"{len(picture.lanes) - len(lanes)} more labels with shorter segments are not drawn")
-        said += ["hatched: damaged frames"] if picture.damaged else []
+        said += ["hatched: something is the matter with the frames"] if picture.damaged else []
         figure.text(left / WIDTH, 0.14 / tall, "      ".join(said), color=SOFT, fontsize=8)
         box = (left / WIDTH, (BOTTOM + body + SPACE) / tall, wide / WIDTH, STRIP / tall)
         strip = figure.add_axes(box)

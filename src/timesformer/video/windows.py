@@ -43,6 +43,16 @@ def usual_window(clip: ClipConfig) -> float:
     return clip.frames * clip.rate / clip.fps if clip.sampling == "dense" else clip.seconds or UNKNOWN
 
 
+def guessed(clip: ClipConfig) -> str:
+    """A sentence that says that :func:`usual_window` is a guess; empty where the clips tell it."""
+    if clip.sampling == "dense" or clip.seconds:
+        return ""
+    return (
+        f"the model was trained on whole videos of a length that its weights don't tell; windows of {UNKNOWN:g} s "
+        "are a guess: name the length of its training videos by --window"
+    )
+
+
 def plan(shown: FrameRange, clip: ClipConfig, *, window: float, every: float | None = None) -> Windows:
     """The windows of ``window`` seconds, one every ``every`` seconds, of the frames of a video.
 

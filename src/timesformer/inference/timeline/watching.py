@@ -195,11 +195,8 @@ def _holes(info: VideoInfo) -> list[Stretch]:
 
 def _choices(clip: ClipConfig, info: VideoInfo, length: float, *, named: bool) -> Iterator[str]:
     """What was chosen, where it may surprise, in sentences."""
-    if clip.sampling == "segments" and not clip.seconds and not named:
-        yield (
-            f"the model was trained on whole videos of a length that its weights don't tell; windows of {length:g} s "
-            "are a guess: name the length of its training videos by --window"
-        )
+    if not named and (guess := windows.guessed(clip)):
+        yield guess
     if info.duration < length - 1 / info.fps:
         rest = "which repeats its last frames" if clip.sampling == "dense" else "which shows all of it"
         yield f"the video lasts {info.duration:.1f} s, less than a window of {length:.1f} s: there is one, {rest}"
