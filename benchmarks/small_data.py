@@ -1,11 +1,14 @@
 """Train on small data sets over several seeds and print the accuracy on held-out videos.
 
     python benchmarks/small_data.py DATA... [--seeds 0 1 2] [--out small_data] [-- FLAGS OF timesformer train]
+    python benchmarks/small_data.py --compare DATA... -- --init WEIGHTS
     python benchmarks/small_data.py --curve DATA... [--per-class 2 5 10 20] -- --init WEIGHTS
 
-The first command trains on all clips, with no flag but the seed unless flags are given. The second measures learning
-curves: it trains on a few clips of each class, once from scratch without any flag and once with the given flags, on the
-same clips and with the same held-out videos, and draws learning_curves.png. A seed's 2 clips are among its 5.
+The first command trains on all clips, with no flag but the seed unless flags are given. The second compares three
+starts on all clips: from scratch without any flag, a head on frozen weights (--freeze backbone; once, as it does not
+depend on the seed), and fine-tuning with the given flags. The third measures learning curves: it trains on a few clips
+of each class, once from scratch without any flag and once with the given flags, on the same clips and with the same
+held-out videos, and draws learning_curves.png. A seed's 2 clips are among its 5.
 
 The numbers are those of the last epoch, so that no epoch is picked by the held-out videos. A finished run is not
 repeated, and an interrupted one is resumed. Prints a Markdown table and one JSON line.
@@ -30,6 +33,8 @@ from timesformer.data.manifest import Manifest
 from timesformer.pictures.palette import CARD, INK, LINE, SERIES, SOFT
 
 SCRATCH = "from scratch"
+FROZEN = "frozen"
+TUNED = "fine-tuned"
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,19 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("small_data"))
+    parser.add_argument("--compare", action="store_true")
     parser.add_argument("--curve", action="store_true")
     parser.add_argument("--per-class", nargs="+", type=int, default=[2, 5, 10, 20])
     own, flags = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     arguments = parser.parse_args(own)
-    if not arguments.curve:
+    if (arguments.curve or arguments.compare) and "--init" not in flags:
+        parser.error("weights are compared with learning from scratch; name them at the end: -- --init WEIGHTS")
+    if arguments.compare:
+        results = [row for data in arguments.data for row in compare(data, arguments.seeds, arguments.out, flags)]
+        print(compare_table(results))
+    elif not arguments.curve:
         results = [measure(data, arguments.seeds, arguments.out, flags) for data in arguments.data]
         print(table(results))
-    elif "--init" not in flags:
-        parser.error("--curve compares weights with learning from scratch; name them at the end: -- --init WEIGHTS")
     else:
         results = []
         for data in arguments.data:
@@ -82,6 +91,16 @@ def measure(data: Path, seeds: Sequence[int], out: Path, flags: Sequence[str]) -
     """Train on all clips once for each seed."""
     runs = [train(data, out / f"{data.name}-{seed}", seed, flags) for seed in seeds]
     return result(manifest.load(data), runs, start_of(flags))
+
+
+def compare(data: Path, seeds: Sequence[int], out: Path, flags: Sequence[str]) -> list[Result]:
+    """Train on all clips from scratch, a head on frozen weights, and with the flags."""
+    starts = ((SCRATCH, [], seeds), (FROZEN, [*flags, "--freeze", "backbone"], seeds[:1]), (TUNED, list(flags), seeds))
+    found = []
+    for start, given, drawn in starts:
+        runs = [train(data, out / f"{data.name}-{seed}-{start.replace(' ', '-')}", seed, given) for seed in drawn]
+        found.append(result(manifest.load(data), runs, start))
+    return found
 
 
 def curve(data: Path, per_class: Sequence[int], seeds: Sequence[int], out: Path, flags: Sequence[str]) -> list[Result]:
@@ -158,6 +177,21 @@ def table(results: Sequence[Result]) -> str:
     for row in results:
         shown = (f"{row.videos}", f"{row.majority:.1%}", each(row.top1), each(row.mean_class), minutes(row))
         lines.append(f"| {row.data} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def compare_table(results: Sequence[Result]) -> str:
+    starts = list(dict.fromkeys(row.start for row in results))
+    heads = [f"{start}: {what}" for start in starts for what in ("top-1 / mean class", "minutes")]
+    lines = [f"| data | training clips | held-out videos | largest class | {' | '.join(heads)} |"]
+    lines.append("| --- " * (4 + len(heads)) + "|")
+    for data in dict.fromkeys(row.data for row in results):
+        rows = [row for row in results if row.data == data]
+        cells = [
+            cell for row in rows for cell in (f"{deviation(row.top1)} / {deviation(row.mean_class)}", minutes(row))
+        ]
+        first = rows[0]
+        lines.append(f"| {data} | {first.clips} | {first.videos} | {first.majority:.1%} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -75,6 +75,27 @@ def test_a_curve_is_measured_from_scratch_and_from_weights_drawn_and_not_repeate
         small_data.main([*words, "--", "--init", str(weights), "--lr", "1"])
 
 
+def test_three_starts_are_compared_and_the_frozen_one_is_fitted_once(
+    tmp_path: Path, weights: Path, started: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = made_trainings.videos(tmp_path / "clips", train=4), tmp_path / "out"
+    words = ["--compare", str(data), "--seeds", "3", "4", "--out", str(out), "--", "--init", str(weights)]
+    small_data.main(words)
+    names = [
+        f"clips-{name}" for name in ("3-from-scratch", "4-from-scratch", "3-frozen", "3-fine-tuned", "4-fine-tuned")
+    ]
+    assert [command[6].rpartition("/")[2] for command in started] == names
+    assert ["--freeze" in command for command in started] == [False, False, True, False, False]
+    *_, row, last = capsys.readouterr().out.splitlines()
+    found = json.loads(last)
+    assert [(result["start"], len(result["top1"])) for result in found] == [
+        ("from scratch", 2), ("frozen", 1), ("fine-tuned", 2),
+    ]  # fmt: skip
+    assert row.startswith("| clips | 4 | 3 | 66.7% | ") and row.count(" | ") == 9
+    small_data.main(words)
+    assert len(started) == 5
+
+
 def test_a_curve_without_weights_or_clips_enough_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = made_trainings.videos(tmp_path / "clips", train=6)
     with pytest.raises(SystemExit):
