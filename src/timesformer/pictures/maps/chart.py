@@ -46,7 +46,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         figure.set_size_inches(width, rows * (SIDE + 0.3) + 0.2 * lines + 0.2)
         drawn: dict[str, Any] = {}
         for axes, panel, title in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, titles, strict=False):
-            size = float(np.clip(2600 / max(len(panel.labels), 1), 8, 60))
+            size = float(np.clip(6400 / max(len(panel.labels), 1), 8, 60))
             for label, mark in legend.items():
                 here = panel.places[[own == label for own in panel.labels]]
                 points = axes.scatter(
