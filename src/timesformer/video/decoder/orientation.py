@@ -35,7 +35,9 @@ class Orientation:
 UPRIGHT = Orientation()
 _HELD = 2**22
 """Pixels of unused frames before they are garbage-collected."""
-_looked_at = 0
+_FULL = 16
+"""Every so many collections is a full one: a frame in use during another one is never looked at again by those."""
+_looked_at = _collections = 0
 
 
 def _unnamed(kinds: type[Type], value: object) -> Type:
@@ -73,11 +75,12 @@ def _let_go(frame: av.VideoFrame) -> None:
 
     Python's collector counts objects, not bytes, and would let hundreds of frames accumulate.
     """
-    global _looked_at
+    global _looked_at, _collections
     _looked_at += frame.width * frame.height
     if _looked_at > _HELD:
         _looked_at = 0
-        gc.collect(0)
+        _collections += 1
+        gc.collect(0 if _collections % _FULL else 2)
 
 
 def turned(pixels: Tensor, how: Orientation) -> Tensor:
