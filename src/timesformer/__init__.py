@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest as Manifest
     from timesformer.errors import TimesformerError as TimesformerError
     from timesformer.features.table import Features as Features
+    from timesformer.inference.explanation.explanation import Explanation as Explanation
     from timesformer.inference.prediction import Prediction as Prediction
     from timesformer.inference.results import Evaluation as Evaluation
     from timesformer.inference.timeline.timeline import Timeline as Timeline
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from timesformer.training.outcome import Outcome as Outcome
     from timesformer.verbs.embed import embed as embed
     from timesformer.verbs.evaluate import evaluate as evaluate
+    from timesformer.verbs.explain import explain as explain
     from timesformer.verbs.map import map as map
     from timesformer.verbs.neighbours import neighbours as neighbours
     from timesformer.verbs.predict import Predictor as Predictor
@@ -45,6 +47,7 @@ _HOMES = {
     "DataError": "data.items",
     "Evaluation": "inference.results",
     "Features": "features.table",
+    "Explanation": "inference.explanation.explanation",
     "Manifest": "data.manifest",
     "ModelConfig": "config.model",
     "Outcome": "training.outcome",
@@ -60,6 +63,7 @@ _HOMES = {
     "evaluate": "verbs.evaluate",
     "map": "verbs.map",
     "neighbours": "verbs.neighbours",
+    "explain": "verbs.explain",
     "load": "weights.loading",
     "save": "weights.checkpoint",
     "timeline": "verbs.timeline",

@@ -37,6 +37,11 @@ EXAMPLES = {
         ("timesformer map features.npz --out map.html", "write a page that shows the frame of every point"),
         ("timesformer map image.npz space.npz divided.npz", "compare models side by side, as figure 8 of the paper"),
     ),
+    "explain": (
+        ("timesformer explain run video.mp4", "show how much each frame counts for the predicted class"),
+        ("timesformer explain run video.mp4 --out look.mp4 --out look.png", "write a film and a picture"),
+        ("timesformer explain run video.mp4 --class wave --out look.gif", "show what speaks for a class"),
+    ),
     "convert": (
         ("timesformer convert TimeSformer_divST_8x32_224_K400.pyth model.safetensors", "read the official file"),
         ("timesformer convert run folder --to huggingface", "write a folder for transformers"),

@@ -11,6 +11,7 @@ from timesformer.pictures import palette
 from timesformer.pictures.heat import colours, text
 from timesformer.pictures.heat.overlay import Heat
 from timesformer.pictures.strips import Pixels
+from timesformer.video.clock import clock
 
 NARROWEST = 320
 """Width in pixels below which frames are enlarged, so that the words below them can be read."""
@@ -62,10 +63,10 @@ class Film:
         footer = self._still.copy()
         pad = self._font // 2
         clip = max(int(np.searchsorted(self.starts, time + 1e-6, side="right")) - 1, 0)
-        clock = text.digits(clock_of(time, self.duration), self._font, ink=INK, ground=GROUND)
+        now = text.digits(clock(time), self._font, ink=INK, ground=GROUND)
         score = text.line(self.scores[clip], self._font, ink=INK, ground=GROUND)
-        right = footer.shape[1] - pad - clock.shape[1]
-        text.put(footer, clock, pad, right)
+        right = footer.shape[1] - pad - now.shape[1]
+        text.put(footer, now, pad, right)
         text.put(footer, score, pad, right - 2 * pad - score.shape[1])
         head = pad + round((footer.shape[1] - 2 * pad - 1) * min(time / max(self.duration, 1e-9), 1.0))
         top = pad + self._line
@@ -81,8 +82,8 @@ class Film:
         footer[:] = rgb(GROUND)
         room = wide - 2 * pad
         score = max(text.line(each, self._font, ink=INK, ground=GROUND).shape[1] for each in self.scores)
-        clock = text.digits(clock_of(self.duration, self.duration), self._font, ink=INK, ground=GROUND).shape[1]
-        label = text.fitted(self.label, self._font, room - score - clock - 4 * pad, ink=INK, ground=GROUND)
+        longest = text.digits(clock(self.duration), self._font, ink=INK, ground=GROUND).shape[1]
+        label = text.fitted(self.label, self._font, room - score - longest - 4 * pad, ink=INK, ground=GROUND)
         text.put(footer, label, pad, pad)
         self._course(footer[pad + self._line : pad + 2 * self._line, pad : wide - pad])
         top = pad + 2 * self._line + pad // 2
@@ -122,14 +123,6 @@ def resized(frame: Pixels, size: tuple[int, int]) -> Pixels:
     planes = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
     smooth = F.interpolate(planes, size, mode="bilinear", antialias=True)[0].round().clamp(0, 255)
     return np.ascontiguousarray(smooth.to(torch.uint8).permute(1, 2, 0).numpy())
-
-
-def clock_of(seconds: float, duration: float) -> str:
-    """A time as minutes and seconds, with hours where the video has any: "0:07.4"."""
-    minutes, rest = divmod(int(seconds * 10), 600)
-    if duration < 3600:
-        return f"{minutes}:{rest / 10:04.1f}"
-    return f"{minutes // 60}:{minutes % 60:02}:{rest / 10:04.1f}"
 
 
 def rgb(colour: str) -> NDArray[np.uint8]:

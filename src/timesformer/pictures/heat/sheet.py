@@ -25,8 +25,8 @@ WIDTH = 11.0
 ACROSS, FEW = 8, 4
 """Frames in a row; of up to twice as many as :data:`FEW`, those are the row, and larger."""
 OVER_TIME = (
-    "Attention over time: how much a place looks at itself in other frames. Rows: the frame that looks, the first at "
-    "the top; columns: the frame looked at."
+    "Attention over time, the mean over places. Rows: the frame that looks, the first at the top; columns: the frame "
+    "looked at."
 )
 LARGEST = 640
 """Longest side of a frame in pixels that a picture shows."""
