@@ -113,7 +113,7 @@ def nearest(value: str, options: Iterable[Any]) -> str | None:
     given = _plain(value)
     if given in plain:
         return plain[given]
-    longer = [name for name in plain if given and (given.startswith(name) or name.startswith(given))]
+    longer = [name for name in plain if given and name and (given.startswith(name) or name.startswith(given))]
     close = difflib.get_close_matches(given, longer or plain, n=1, cutoff=0.0 if longer else 0.5)
     return plain[close[0]] if close else None
 

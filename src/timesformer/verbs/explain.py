@@ -52,12 +52,13 @@ def explain(
     that are done and their number.
 
     Raises ConfigError for a class that the model doesn't have, :class:`timesformer.VideoError` for a video that can't
-    be read, WeightsError for damaged weights.
+    be read, WeightsError for damaged weights, and for those without a head.
     """
     choice("method", method, get_args(Method))
     require(crops in (1, 3), f"crops is {crops}; a clip has 1 (centre) or 3 (along its longer axis).")
     where = pick_device(device)
     checkpoint = weights if isinstance(weights, Checkpoint) else loading.load(weights)
+    checkpoint.needs_head()
     checkpoint.model.to(where).eval()
     labels = checkpoint.labels or tuple(f"class {index}" for index in range(checkpoint.model.config.classes))
     output = None if class_name is None else _output(class_name, labels)
@@ -70,7 +71,10 @@ def explain(
     if output is None:
         output = 0 if FACTS[checkpoint.task].numeric else int(scores.argmax())
     found = _looked(checkpoint, clips, logits, output, method, leave_one_out=leave_one_out, steps=steps)
-    prediction = Prediction(Path(video), labels, tuple(scores.tolist()), checkpoint.task, clips.notes())
+    notes = (
+        clips.notes() if any(bool(each.maps.any()) for each in found) else (*clips.notes(), _nothing(labels[output]))
+    )
+    prediction = Prediction(Path(video), labels, tuple(scores.tolist()), checkpoint.task, notes)
     return Explanation(
         prediction=prediction,
         label=labels[output],
@@ -86,6 +90,10 @@ def explain(
         duration=clips.info.duration,
         time_attention=_mean([each.time_attention for each in found]),
     )
+
+
+def _nothing(label: str) -> str:
+    return f"nothing in the video speaks for {label!r} by this method, so no place is coloured"
 
 
 @dataclass(frozen=True)

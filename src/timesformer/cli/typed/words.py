@@ -64,11 +64,11 @@ def flags_of(command: Callable[..., Any]) -> Iterator[str]:
     else:
         hints = [(each.name, each.annotation) for each in inspect.signature(command).parameters.values()]
     for name, hint in hints:
-        kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        kind, *said = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if is_dataclass(kind):
             yield from flags_of(kind)  # type: ignore[arg-type]
         else:
-            yield name
+            yield next((own for each in said if (own := getattr(each, "name", None))), name)
 
 
 def _parts(word: str) -> tuple[str, str]:

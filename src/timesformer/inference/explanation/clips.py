@@ -10,7 +10,7 @@ from timesformer.config.model import ClipConfig
 from timesformer.pictures.heat.overlay import Area
 from timesformer.video import memory, reader, transforms
 from timesformer.video.reader import VideoInfo
-from timesformer.video.views import planned, portions
+from timesformer.video.views import PORTION, planned, portions
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +24,10 @@ class Clips:
     """Frame numbers, (clips, t)."""
     areas: tuple[Area, ...]
     """Where each crop lies; a single one where all crops are the same, as in square videos."""
-    _notes: dict[str, None] = field(default_factory=dict)
-    _held: list[Tensor] = field(default_factory=list)
+    most: int = PORTION
+    """Bytes of a portion; the clips of a video that needs several are not kept."""
+    _notes: dict[str, None] = field(default_factory=dict, init=False)
+    _held: list[Tensor] = field(default_factory=list, init=False)
 
     @classmethod
     def of(cls, path: Path | str, clip: ClipConfig, *, crops: int) -> "Clips":
@@ -45,7 +47,7 @@ class Clips:
             yield from self._held
             return
         whole = True
-        for portion in portions(self.info.path, self.numbers, self.clip, crops=self.crops):
+        for portion in portions(self.info.path, self.numbers, self.clip, crops=self.crops, most=self.most):
             self._notes.update(dict.fromkeys(portion.notes))
             whole = whole and not portion.left
             clips = [views[: len(self.areas)] for views in portion.views.unflatten(0, (-1, self.crops))]
