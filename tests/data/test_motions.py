@@ -58,6 +58,21 @@ def test_clips_are_uint8_rgb_of_the_asked_size_and_depend_on_the_seed_only() -> 
 
 
 @pytest.mark.parametrize("label", CLASSES)
+def test_the_covered_pixels_are_those_of_the_shape_in_each_frame(label: str) -> None:
+    for seed in range(4):
+        clip = draw(label, size=64, seed=seed)
+        cover = motions.covered(label, size=64, frames=6, seed=seed)
+        assert cover.shape == (6, 64, 64)
+        assert 0 == cover.min() < cover.max() == 1
+        saturation = np.ptp(clip.astype(float), axis=1)  # the shape is bright and saturated, its mark nearly white
+        light = clip.mean(axis=1, dtype=float)
+        for frame in range(6):
+            inside, outside = cover[frame] == 1, cover[frame] == 0
+            stands_out = np.maximum(saturation[frame], light[frame])
+            assert np.quantile(stands_out[inside], 0.02) > np.quantile(stands_out[outside], 0.98)
+
+
+@pytest.mark.parametrize("label", CLASSES)
 def test_only_what_the_class_names_changes_and_by_as_much_as_promised(label: str) -> None:
     moving, _ = MOTIONS[label]
     low, high, shortest, longest = PATHS[moving]

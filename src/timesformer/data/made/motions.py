@@ -60,13 +60,21 @@ def frames(label: str, *, size: int, frames: int, seed: int) -> Pixels:
 
     The same seed gives both members of a pair the same frames, in opposite orders.
     """
+    return _drawn(label, size=size, frames=frames, seed=seed)[0]
+
+
+def covered(label: str, *, size: int, frames: int, seed: int) -> Floats:
+    """The share of each pixel that the shape covers in the clip that :func:`frames` draws, from 0 to 1: (t, h, w)."""
+    return _drawn(label, size=size, frames=frames, seed=seed)[1]
+
+
+def _drawn(label: str, *, size: int, frames: int, seed: int) -> tuple[Pixels, Floats]:
     require(label in MOTIONS, f"label is {label!r}; it must be one of {', '.join(CLASSES)}.")
     _check(size=size, frames=frames, seed=seed)
     moving, backwards = MOTIONS[label]
     rng = np.random.default_rng(seed)
-    paths = draw_paths(rng, moving, frames)
-    pixels = scenes.draw(rng, paths, size=size)
-    return np.ascontiguousarray(pixels[::-1]) if backwards else pixels
+    pixels, cover = scenes.draw(rng, draw_paths(rng, moving, frames), size=size)
+    return (np.ascontiguousarray(pixels[::-1]), cover[::-1].copy()) if backwards else (pixels, cover)
 
 
 def draw_paths(rng: np.random.Generator, moving: int, frames: int) -> Floats:

@@ -34,18 +34,20 @@ WAVES = 10
 """Plane waves that make a background."""
 
 
-def draw(rng: np.random.Generator, paths: Floats, *, size: int) -> Pixels:
+def draw(rng: np.random.Generator, paths: Floats, *, size: int) -> tuple[Pixels, Floats]:
     """Draw an object on its path over a background: uint8 RGB (t, c, h, w) with ``size`` pixels a side.
+
+    Also gives the share of each pixel that the object covers, (t, h, w).
 
     ``paths`` (4, t) holds the object's centre x and y in sides of the frame, its angle in radians and its radius in
     sides, for each frame.
     """
     ground = rng.uniform(0.1, 0.4, 3)
     clip = background(rng, ground, frames=paths.shape[1], size=size)
-    paint_object(clip, rng, paths=paths, ground=ground)
+    covered = paint_object(clip, rng, paths=paths, ground=ground)
     contrast, brightness = rng.uniform((0.7, -0.12), (1.0, 0.12)).tolist()
     levels = (clip - 0.5) * (255 * contrast) + (128 + 255 * brightness)
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    return np.clip(levels, 0, 255).astype(np.uint8), covered
 
 
 def background(rng: np.random.Generator, ground: Floats, *, frames: int, size: int) -> Floats:
@@ -70,8 +72,11 @@ def background(rng: np.random.Generator, ground: Floats, *, frames: int, size: i
     return drawn
 
 
-def paint_object(clip: Floats, rng: np.random.Generator, *, paths: Floats, ground: Floats) -> None:
-    """Paint a random object over a background (t, c, h, w), in place, with edges one pixel soft."""
+def paint_object(clip: Floats, rng: np.random.Generator, *, paths: Floats, ground: Floats) -> Floats:
+    """Paint a random object over a background (t, c, h, w), in place, with edges one pixel soft.
+
+    Returns the share of each pixel that it covers: (t, h, w).
+    """
     # A bright, saturated object with a nearly white mark: both stand out against any of the dark backgrounds.
     colour = _single(rng.permutation([rng.uniform(0.85, 1), rng.uniform(0, 0.9), rng.uniform(0, 0.2)]))
     mark_colour = _single(rng.uniform(0.8, 1, 3))
@@ -92,6 +97,9 @@ def paint_object(clip: Floats, rng: np.random.Generator, *, paths: Floats, groun
     inside = (np.arange(len(clip))[:, None, None], slice(None), row, column)
     behind = clip[inside]  # (t, side, side, c): indices around a slice put its axis last
     clip[inside] = behind + cover * (colour + (mark_colour - colour) * mark + texture - behind)
+    covered = np.zeros((len(clip), size, size), dtype=np.float32)
+    covered[np.arange(len(clip))[:, None, None], row, column] = cover[..., 0]
+    return covered
 
 
 def _single(values: Floats) -> Floats:
