@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tests.reference import STEPS, activation, embed, groups, linear, mask, norm, rotated
+from tests.reference import STEPS, Place, activation, embed, groups, linear, mask, norm, rotated
 from timesformer.config.model import ModelConfig
 
 State = dict[str, Tensor]
@@ -31,7 +31,9 @@ class DenseStep:
     """What the step adds, constants aside: (n, d)."""
 
 
-def step(tokens: Tensor, lead: int, name: str, at: str, config: ModelConfig, state: State, grid) -> tuple[Tensor, DenseStep]:  # type: ignore[no-untyped-def]
+def step(
+    tokens: Tensor, lead: int, name: str, at: str, *, config: ModelConfig, state: State, grid: Place
+) -> tuple[Tensor, DenseStep]:
     """The residual of one step and what it is made of; the first ``lead`` tokens are prefix tokens."""
     each, count = 1 + config.registers, len(groups(name, grid))
     identity = torch.eye(len(tokens), dtype=tokens.dtype)
@@ -43,7 +45,7 @@ def step(tokens: Tensor, lead: int, name: str, at: str, config: ModelConfig, sta
         copy, first = torch.cat([identity[:lead].repeat(count, 1), identity[lead:]]), count * each
     else:
         copy, first = identity, lead
-    allowed = mask(name, grid, prefix=first, each=each, one_way=one_way)
+    allowed = mask(name, grid, prefix=first, each=each if first else 0, one_way=one_way)
     normed = norm(copy @ tokens, state, f"{at}.norm", config.norm_eps)
     query, key, value = linear(normed, state, f"{at}.qkv").chunk(3, -1)
     bias = state[f"{at}.qkv.bias"].chunk(3)[2]
@@ -71,8 +73,8 @@ def step(tokens: Tensor, lead: int, name: str, at: str, config: ModelConfig, sta
     return residual + gets * offset, DenseStep(tokens, copy, attention, torch.stack(given), residual)
 
 
-def run(clip: Tensor, *, config: ModelConfig, state: State) -> tuple[Tensor, list[list[DenseStep]]]:
-    """Logits of one clip, (classes,), and the steps of each block."""
+def run(clip: Tensor, *, config: ModelConfig, state: State) -> tuple[Tensor, list[list[DenseStep]], list[int]]:
+    """Logits of one clip, (classes,), the steps of each block, and the numbers of its class tokens."""
     first, patches, grid = embed(clip, config=config, state=state)
     tokens, lead, found = torch.cat([first, patches]), len(first), []
     names = STEPS[config.scheme][::-1] if config.order == "space_first" else STEPS[config.scheme]
@@ -80,14 +82,17 @@ def run(clip: Tensor, *, config: ModelConfig, state: State) -> tuple[Tensor, lis
         before, done = tokens, []
         for name in names:
             source = before if config.order == "parallel" else tokens
-            residual, one = step(source, lead, name, f"blocks.{block}.steps.{name}", config, state, grid)
+            residual, one = step(
+                source, lead, name, f"blocks.{block}.steps.{name}", config=config, state=state, grid=grid
+            )
             tokens = tokens + residual
             done.append(one)
         hidden = linear(norm(tokens, state, f"blocks.{block}.norm", config.norm_eps), state, f"blocks.{block}.mlp.0")
         tokens = tokens + linear(activation(hidden, config.activation), state, f"blocks.{block}.mlp.2")
         found.append(done)
-    features = norm(tokens[: lead : 1 + config.registers].mean(0), state, "norm", config.norm_eps)
-    return linear(features, state, "head"), found
+    heads = list(range(0, lead, 1 + config.registers))
+    features = norm(tokens[heads].mean(0), state, "norm", config.norm_eps)
+    return linear(features, state, "head"), found, heads
 
 
 def contributed(one: DenseStep) -> Tensor:
@@ -95,21 +100,36 @@ def contributed(one: DenseStep) -> Tensor:
     return torch.einsum("hij,hjd->ijd", one.weights, one.given).norm(dim=-1)
 
 
-def product(blocks: list[list[DenseStep]], strengths: list[list[Tensor]], *, config: ModelConfig) -> Tensor:
-    """The operators of all blocks, multiplied, as the head reads them: a share for each token, (n,)."""
+def shared(strength: Tensor, one: DenseStep) -> Tensor:
+    """The matrix (n, n) of strengths between copies, its rows divided by their sums; empty rows stay empty."""
+    dense = one.copy.T @ strength @ one.copy
+    total = dense.sum(dim=1, keepdim=True)
+    return torch.where(total > 0, dense / total, 0)
+
+
+def by_norm(one: DenseStep) -> Tensor:
+    """Where the new part of each token comes from, by norms: (n, n)."""
+    return shared(contributed(one), one)
+
+
+def for_class(one: DenseStep, gradient: Tensor) -> Tensor:
+    """The same, half of it by weights times their gradient (heads, n', n'), where any is positive: (n, n)."""
+    positive = shared((one.weights * gradient).clamp(min=0).sum(dim=0), one)
+    helps = positive.sum(dim=1, keepdim=True) > 0
+    return torch.where(helps, (positive + by_norm(one)) / 2, by_norm(one))
+
+
+def product(blocks: list[list[DenseStep]], sources: list[list[Tensor]], read: list[int], *, parallel: bool) -> Tensor:
+    """The operators of all blocks, multiplied, at the tokens that the head reads: a share for each token, (n,)."""
     whole = torch.eye(len(blocks[0][0].tokens), dtype=blocks[0][0].tokens.dtype)
-    for steps, of in zip(blocks, strengths, strict=True):
-        together = [list(zip(steps, of, strict=True))]
-        for lot in together if config.order == "parallel" else [[pair] for pair in together[0]]:
+    for steps, of in zip(blocks, sources, strict=True):
+        pairs = list(zip(steps, of, strict=True))
+        for lot in [pairs] if parallel else [[pair] for pair in pairs]:
             stream = lot[0][0].tokens.norm(dim=-1)
             adds = [one.residual.norm(dim=-1) for one, _ in lot]
             matrix = torch.diag(stream / (stream + sum(adds)))
-            for (one, strength), add in zip(lot, adds, strict=True):
-                dense = one.copy.T @ strength @ one.copy
-                total = dense.sum(dim=1, keepdim=True)
-                rows = torch.where(total > 0, dense / total, torch.eye(len(dense), dtype=dense.dtype))
-                matrix = matrix + (add / (stream + sum(adds)))[:, None] * rows
+            for (_, strength), add in zip(lot, adds, strict=True):
+                empty = torch.diag((strength.sum(dim=1) == 0).to(strength.dtype))
+                matrix = matrix + (add / (stream + sum(adds)))[:, None] * (strength + empty)
             whole = matrix @ whole
-    each = 1 + config.registers
-    count = 4 if config.scheme == "space" else 1
-    return whole[: count * each : each].mean(dim=0)
+    return whole[read].mean(dim=0)

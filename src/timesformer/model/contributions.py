@@ -37,7 +37,7 @@ class Seen:
     attended: Tensor
     """Weights times values: the shape of the queries."""
     gradient: Tensor | None = None
-    """Of a class logit with respect to ``attended``, if there is one."""
+    """Of the log odds of a class with respect to ``attended``, if there is one."""
 
     def detached(self, *, gradient: Tensor) -> "Seen":
         """The same without autograd's graph, and with the gradient."""
@@ -98,14 +98,17 @@ def norms(seen: Seen) -> Strength:
 
 
 def helpful(seen: Seen) -> Strength:
-    """The positive part of each contribution's first-order effect on the class logit, <gradient, c_ij>."""
+    """The positive part, in each head, of a contribution's first-order effect on what the gradient is of.
+
+    That is the attention weight times its gradient; the sum over heads of the positive ones.
+    """
     value = seen.own_value
     assert seen.gradient is not None
     gradient = seen.gradient
 
     def strength(queries: slice) -> Tensor:
         effects = seen.weights(queries) * (gradient[..., queries, :] @ value.mT)
-        return effects.sum(dim=2).clamp(min=0)
+        return effects.clamp(min=0).sum(dim=2)
 
     return strength
 

@@ -46,17 +46,18 @@ def rollout(model: TimeSformer, clips: Tensor) -> Relevance:
 
 
 def of_class(model: TimeSformer, clips: Tensor, classes: Tensor) -> Relevance:
-    """The share of each patch in the logit of one class for each clip; classes: long (b,).
+    """The share of each patch in the answer that a clip shows one class: classes long (b,), one for each clip.
 
-    The same operators as :func:`rollout`, but others' contributions are weighed by the positive part of their
-    first-order effect on the logit (after Chefer et al. 2021). Raises :class:`ConfigError` in training mode.
+    The same operators as :func:`rollout`, but only half of what is new in a token is shared by the norms of what others
+    contribute. The other half is shared by the positive part of each contribution's first-order effect on the log odds
+    of the class (attention times gradient, as in Chefer et al. 2021). Raises :class:`ConfigError` in training mode.
     """
     inputs, grid = _block_inputs(model, clips)
     row = _at_class_tokens(model, inputs[-1], grid)
     with torch.enable_grad():
         top = inputs[-1].requires_grad_()
-        logits = model.upper(top, grid, len(inputs) - 1)
-        (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), top)
+        odds = _log_odds(model.upper(top, grid, len(inputs) - 1), classes)
+        (gradient,) = torch.autograd.grad(odds.sum(), top)
     for block, tokens in _down(model, inputs):
         gradient, seen = _watch_gradients(block, tokens, grid, gradient)
         row = _through(row, block, seen)
@@ -113,6 +114,14 @@ def _between_frames(seen: Seen) -> Tensor:
         torch.einsum("gqt,bghqu->bhtu", queries[:, part], seen.weights(part) @ keys[:, None]) for part in seen.parts()
     )
     return torch.as_tensor(total) / (grid.rows * grid.columns)
+
+
+def _log_odds(logits: Tensor, classes: Tensor) -> Tensor:
+    """Logarithm of the odds of a class against all others, or the only output: (b, classes), (b,) -> (b,)."""
+    own = logits.gather(1, classes[:, None])[:, 0]
+    if logits.shape[1] == 1:
+        return own
+    return own - logits.scatter(1, classes[:, None], float("-inf")).logsumexp(dim=1)
 
 
 def _block_inputs(model: TimeSformer, clips: Tensor) -> tuple[list[Tensor], Grid]:
@@ -172,17 +181,24 @@ def _watch_gradients(block: Block, tokens: Tensor, grid: Grid, gradient: Tensor)
 def _through(row: Tensor, block: Block, steps: list[Seen]) -> Tensor:
     """A row vector times the operator of a block; the MLP mixes no tokens, so its operator is the identity."""
     for together in [steps] if block.parallel else [[seen] for seen in reversed(steps)]:
-        stream = together[0].tokens.norm(dim=-1)
         adds = [contributions.added(seen) for seen in together]
-        whole = stream + torch.stack(adds).sum(dim=0)
+        whole = together[0].tokens.norm(dim=-1) + torch.stack(adds).sum(dim=0)
         after = row
         for seen, norm in zip(together, adds, strict=True):
-            strength = contributions.norms(seen) if seen.gradient is None else contributions.helpful(seen)
             leaves = torch.where(whole > 0, row * norm / whole, 0)
-            pulled, any_gives = contributions.pull(leaves, seen, strength)
-            after = after - leaves * any_gives + pulled
+            after = after - leaves + _spread(leaves, seen)
         row = after
     return row
+
+
+def _spread(leaves: Tensor, seen: Seen) -> Tensor:
+    """What leaves each token goes where its new part comes from; a token that nothing came to keeps it: (b, n)."""
+    by_norm, helped = leaves, torch.zeros_like(leaves)
+    if seen.gradient is not None:
+        helped, any_helps = contributions.pull(leaves / 2, seen, contributions.helpful(seen))
+        by_norm = leaves - leaves / 2 * any_helps
+    given, any_gives = contributions.pull(by_norm, seen, contributions.norms(seen))
+    return helped + given + by_norm * ~any_gives
 
 
 def _relevance(row: Tensor, grid: Grid) -> Relevance:
