@@ -1,16 +1,18 @@
 """A stream gives the same pictures as reading by number, one after another, and doesn't read a file again and again."""
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
 
 from tests.made_videos import encode, number_of, write, write_images
 from timesformer.video import reader
-from timesformer.video.decoder import shots
+from timesformer.video.decoder import orientation, shots
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts", "v.avi"])
@@ -55,3 +57,14 @@ def test_a_damaged_stretch_is_streamed_once_with_stand_ins(tmp_path: Path, monke
 def test_a_number_outside_the_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IndexError, match="has no frame 9"):
         next(reader.stream(write(tmp_path / "v.mp4", frames=5), [9]))
+
+
+def test_frames_that_were_read_are_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "v.mp4", frames=300)
+    monkeypatch.setattr(orientation, "_HELD", 64 * 48)  # as if each frame were one of 4 million pixels
+    gc.collect()
+    most = 0
+    for frame in reader.stream(path, range(300)):
+        if frame.number % 50 == 49:
+            most = max(most, sum(type(each) is av.VideoFrame for each in gc.get_objects()))
+    assert most <= 40
