@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from timesformer.verbs.map import map as map
     from timesformer.verbs.neighbours import neighbours as neighbours
     from timesformer.verbs.predict import Predictor as Predictor
+    from timesformer.verbs.report import report as report
     from timesformer.verbs.timeline import timeline as timeline
     from timesformer.verbs.train import train as train
     from timesformer.video.reader import VideoError as VideoError
@@ -65,6 +66,7 @@ _HOMES = {
     "neighbours": "verbs.neighbours",
     "explain": "verbs.explain",
     "load": "weights.loading",
+    "report": "verbs.report",
     "save": "weights.checkpoint",
     "timeline": "verbs.timeline",
     "train": "verbs.train",

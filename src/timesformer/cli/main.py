@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from timesformer.cli import data, explained, features, models, terminal, train, views, zoo
+from timesformer.cli import data, explained, features, models, reports, terminal, train, views, zoo
 from timesformer.cli.typed import examples
 from timesformer.cli.typed.words import command_of, spelled
 from timesformer.errors import sentence
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "neighbours": features.neighbours,
     "map": features.map,
     "explain": explained.explain,
+    "report": reports.report,
     "convert": models.convert,
     "zoo": zoo.zoo,
     "inspect": models.inspect,

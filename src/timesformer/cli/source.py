@@ -33,6 +33,10 @@ class Source:
 
         return manifest.load(data, task=task, labels=labels, videos=self.videos, fold=self.fold, missing=self.missing)
 
+    def named(self) -> "dict[str, object]":
+        """Name and value of what says how the videos of a list are found."""
+        return {"videos": self.videos, "fold": self.fold}
+
     def words(self) -> list[str]:
         """The flags that ask for the same again."""
         given = {"--videos": self.videos, "--fold": self.fold, "--missing": self.missing}

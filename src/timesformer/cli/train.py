@@ -19,6 +19,7 @@ from timesformer.config.training import TrainConfig
 if TYPE_CHECKING:
     from timesformer.data.manifest import Manifest
     from timesformer.training.choose.plan import Base
+    from timesformer.training.run.story import Story
     from timesformer.training.shown.display import Display
 
 
@@ -46,6 +47,8 @@ class Start:
     """Folder that the run is written to."""
     resume: bool = False
     """Continue the run in the folder with its own settings; only --epochs may be raised."""
+    report: bool = True
+    """Write report.html into the run's folder at the end, as `timesformer report` does."""
     overfit: int = 0
     """Only check that the model can memorise this many clips; 8 is a good number."""
     source: Annotated[Source, tyro.conf.OmitArgPrefixes] = field(default_factory=Source)
@@ -58,13 +61,14 @@ def command(words: list[str]) -> int:
     given = {name: attrgetter(name)(first.settings) for name in names}
     display, base = _begun(first)
     table = first.source.load(first.data, task=base.task(given))
+    from timesformer.training.run import story
     from timesformer.verbs.train import compared, decided
 
-    config = decided(table, base, given, display)
-    if not first.overfit:
-        compared(table, base, given, display)
-    act = _overfit if first.overfit else _train
-    return act(table, config, first, display)
+    found = decided(table, base, given, display)
+    if first.overfit:
+        return _overfit(table, found.config, first, display)
+    said = (*found.reasons, *compared(table, base, given, display))
+    return _train(table, found.config, first, display, story.of(table, said, first.source.named()))
 
 
 def _first(words: list[str]) -> Any:
@@ -99,19 +103,21 @@ def _begun(first: Any) -> "tuple[Display, Base]":
     return Display(show=os.environ.get("RANK", "0") == "0"), base
 
 
-def _train(table: "Manifest", config: TrainConfig, arguments: Start, display: "Display") -> int:
+def _train(table: "Manifest", config: TrainConfig, arguments: Start, display: "Display", told: "Story") -> int:
     from timesformer.training.choose.plan import summary
     from timesformer.training.loop import train as run
-    from timesformer.verbs.train import closing
+    from timesformer.verbs.train import closing, reported
 
     display.say(summary(config))
-    outcome = run(table, config, arguments.out, resume=arguments.resume, display=display)
+    outcome = run(table, config, arguments.out, resume=arguments.resume, display=display, told=told)
     if outcome.stopped:
         display.say(f"stopped by a signal; {STOPPED[outcome.saved]}:")
         again = to_go_on(arguments)
         display.say(f"  {again.removesuffix(' --resume') if outcome.saved == 'nothing' else again}")
         return 128 + outcome.stopped
     display.say(closing(outcome))
+    if arguments.report:
+        reported(outcome, table, display)
     display.say(f"next:\n  {shlex.join(_next(outcome.usable, table, arguments))}")
     return 0
 

@@ -25,14 +25,17 @@ class Html(Markup):
         return super().escape(text if isinstance(text, Markup) else printable(str(text)))
 
 
-def page(title: str, *parts: Html) -> str:
-    """A whole page under a heading, with its style sheet inside; nothing is fetched from anywhere."""
+def page(title: str, *parts: Html, rules: str = "") -> str:
+    """A whole page under a heading, with its style sheet inside; nothing is fetched from anywhere.
+
+    ``rules`` are styles of this page alone, as CSS.
+    """
     head = Html(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>{}</title>'
     ).format(title)
     body = Html("</head><body><main>\n<h1>{}</h1>{}</main></body></html>\n").format(title, Html("").join(parts))
-    return f"{head}<style>{style.sheet()}</style>{body}"
+    return f"{head}<style>{style.sheet()}{rules}</style>{body}"
 
 
 def section(title: str, *parts: Html) -> Html:

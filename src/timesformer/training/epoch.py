@@ -48,6 +48,8 @@ def finish(session: Session, state: State, *, per_epoch: int, caught: list[int])
     saving.check_broken(state.found, session.validation, config)
     row = _row(session, state, measured, per_epoch)
     row = replace(row, best=better(config, [*state.rows, row]) and saving.keep_best(session, model))
+    if row.best:
+        saving.keep_validated(session, scores)
     state.rows.append(row)
     state.loss, state.clips, state.seconds, state.waited = 0.0, 0, 0.0, 0.0
     saving.report(session, state)

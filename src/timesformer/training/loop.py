@@ -20,6 +20,7 @@ from timesformer.training.outcome import OnEpoch, Outcome
 from timesformer.training.run import resuming
 from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.run.state import State
+from timesformer.training.run.story import Story
 from timesformer.training.session import Session, begin, not_a_number
 from timesformer.training.shown import tensorboard
 from timesformer.training.shown.display import Display
@@ -36,14 +37,15 @@ def train(
     resume: bool = False,
     display: Display | None = None,
     on_epoch: OnEpoch | None = None,
+    told: Story | None = None,
 ) -> Outcome:
     """Train a model on the table's training videos, validate it each epoch, and leave a run folder.
 
     The folder gets config.toml, metrics.jsonl, curves.png, best.safetensors, final.safetensors and last.pt, the state
     that ``resume`` continues from: a resumed run ends with the same weights as one that was never stopped. Ctrl-C or
     SIGTERM saves the state and ends the training early. ``on_epoch`` is called in the first process with the metrics
-    of each epoch, once everything of it is saved; what it raises ends the training. "auto" settings must have been
-    settled (:mod:`timesformer.training.choose.settings`).
+    of each epoch, once everything of it is saved; what it raises ends the training. What was ``told`` of data and
+    settings is kept beside them. "auto" settings must have been settled (:mod:`timesformer.training.choose.settings`).
 
     Raises ConfigError, DataError or WeightsError before any step where the pieces do not fit; DataError where too many
     videos are broken; TrainingError where the loss is no number; WeightsError where the final checkpoint can't be
@@ -61,7 +63,10 @@ def train(
         board = tensorboard.Board(
             run.path / "tensorboard", on=config.engine.tensorboard and world.first, warn=display.warn
         )
-        with display, opening.opened(run, config, world, data=manifest.source, resume=resume, display=display):
+        with (
+            display,
+            opening.opened(run, config, world, data=manifest.source, resume=resume, display=display, told=told),
+        ):
             try:
                 clips = opening.training_clips(manifest, config, world=world, run=run, display=display, caught=caught)
             except Stopped:

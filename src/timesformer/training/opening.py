@@ -14,7 +14,9 @@ from timesformer.data.manifest import Manifest
 from timesformer.training import saving
 from timesformer.training.engine import adapters, arithmetic, optimiser
 from timesformer.training.engine.processes import World
+from timesformer.training.run import story
 from timesformer.training.run.runfolder import RunFolder
+from timesformer.training.run.story import Story
 from timesformer.training.session import Session
 from timesformer.training.shown import tensorboard
 from timesformer.training.shown.display import Display
@@ -23,9 +25,18 @@ from timesformer.training.stopping import Stopped
 
 @contextmanager
 def opened(
-    run: RunFolder, config: TrainConfig, world: World, *, data: Path, resume: bool, display: Display
+    run: RunFolder,
+    config: TrainConfig,
+    world: World,
+    *,
+    data: Path,
+    resume: bool,
+    display: Display,
+    told: Story | None = None,
 ) -> Iterator[None]:
     """Make the folder this training's alone, with its settings in it, for as long as it runs.
+
+    A new run keeps what was ``told`` of its data and settings; a resumed one has it already.
 
     The first process does so for all. Raises ConfigError where the folder holds another run or another training writes
     into it, SaveError where it can't be written into.
@@ -39,6 +50,8 @@ def opened(
             run.check(config, resume=resume)  # another training may have written a run meanwhile
             added = run.added(config)
             run.open(config, data=data)
+            if told and not resume:
+                story.write(told, run.path)
         except BaseException:
             run.lock.release()
             raise

@@ -8,9 +8,11 @@ from pathlib import Path
 from timesformer.atomic import WriteError
 from timesformer.config.training import TrainConfig
 from timesformer.data.items import DataError, Item, counted, some
+from timesformer.inference.scoring import Scores
 from timesformer.model.transformer import TimeSformer
+from timesformer.tasks import table
 from timesformer.training.engine import processes
-from timesformer.training.run import sharded
+from timesformer.training.run import sharded, validated
 from timesformer.training.run.runfolder import RunFolder
 from timesformer.training.run.state import Saved, SaveError, State
 from timesformer.training.session import Session
@@ -59,6 +61,16 @@ def keep_best(session: Session, model: TimeSformer) -> bool:
         session.display.warn(str(error))
         return False
     return True
+
+
+def keep_validated(session: Session, scores: Scores) -> None:
+    """Write what the best model says of the validation videos; what can't be written is a warning."""
+    if session.world.first:
+        targets = table.targets(session.manifest, scores.items)
+        try:
+            validated.write(validated.of(scores.items, scores.scores.numpy(), targets.numpy()), session.run.path)
+        except SaveError as error:
+            session.display.warn(str(error))
 
 
 def share_found(session: Session, state: State) -> None:

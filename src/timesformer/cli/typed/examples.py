@@ -42,6 +42,10 @@ EXAMPLES = {
         ("timesformer explain run video.mp4 --out look.mp4 --out look.png", "write a film and a picture"),
         ("timesformer explain run video.mp4 --class wave --out look.gif", "show what speaks for a class"),
     ),
+    "report": (
+        ("timesformer report run", "write run/report.html again"),
+        ("timesformer report run --split test --out test.html", "show what the model makes of the test videos"),
+    ),
     "convert": (
         ("timesformer convert TimeSformer_divST_8x32_224_K400.pyth model.safetensors", "read the official file"),
         ("timesformer convert run folder --to huggingface", "write a folder for transformers"),
