@@ -53,7 +53,7 @@ def test_the_temperature_is_the_minimum_that_another_optimiser_finds() -> None:
         return loss
 
     optimizer.step(closure)
-    assert calibration.fit(scores, classes, several=False) == pytest.approx(1 / float(inverse), rel=1e-4)
+    assert calibration.fit(scores, classes, several=False) == pytest.approx(1 / inverse.item(), rel=1e-4)
 
 
 def test_scores_of_labels_are_calibrated_each_for_itself() -> None:

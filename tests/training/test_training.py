@@ -60,7 +60,7 @@ def test_a_run_leaves_its_settings_measures_and_usable_checkpoints(data: Manifes
     settings = made_trainings.config()
     outcome, watcher = trained(data, settings, tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    written = {"config.toml", "metrics.jsonl", "curves.png", "trained_on.json"}
+    written = {"config.toml", "metrics.jsonl", "curves.png", "trained_on.json", "validation.npz"}
     assert names == written | {"best.safetensors", "final.safetensors", "last.pt"}
     assert configfile.from_toml(outcome.run.config.read_text()) == settings
     rows = [json.loads(line) for line in outcome.run.metrics.read_text().splitlines()]

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from rich.console import Console
+
 from timesformer.config import names
 from timesformer.config.checks import ConfigError
 from timesformer.config.training import TrainConfig
@@ -110,7 +112,7 @@ def reported(outcome: Outcome, table: Manifest, display: Display) -> None:
         return
     again = f"`timesformer report {outcome.run.path}` writes it later"
     try:
-        with counting("report") as progress:
+        with counting("report", console=Console(stderr=True, quiet=not display.show)) as progress:
             display.say(f"report: {write_report(outcome.run.path, data=table, progress=progress).path}")
     except KeyboardInterrupt:
         display.warn(f"the report was interrupted; the training is whole, and {again}.")
