@@ -95,8 +95,8 @@ def _big(findings: Findings | None) -> tuple[Big, ...]:
             if findings.calibration.confidence > findings.calibration.accuracy
             else "less sure than right"
         )
-        below = f"distance between how sure it is and how often it is right; on the whole it is {side}"
-        cards.append(Big("calibration error", f"{error:.1%}", (below,)))
+        meant = f"distance between how sure it is and how often it is right; on the whole it is {side}"
+        cards.append(Big("calibration error", f"{error:.1%}", (meant,)))
     return tuple(cards)
 
 

@@ -111,7 +111,7 @@ def frames(item: Item, *, count: int = STRIP) -> Frames | None:
     except (VideoError, OSError):
         return None
     times = tuple(f"{info.times[number]:.2f} s" for number in numbers)
-    return Frames(pixels.permute(0, 2, 3, 1).numpy(), times)
+    return Frames(list(pixels.permute(0, 2, 3, 1).numpy()), times)
 
 
 def denormalised(clip: torch.Tensor, mean: Sequence[float], std: Sequence[float], *, bgr: bool) -> torch.Tensor:

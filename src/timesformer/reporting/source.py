@@ -57,13 +57,15 @@ def opened(path: Path, data: Path | str | Manifest | None) -> Source:
         raise ConfigError(f"{path} is no run; name the folder that `timesformer train` wrote (--out).")
     run, weights = RunFolder(folder), checkpoint_of(folder)
     checkpoint, told = loading.load(weights), story.read(folder)
-    table, gone = data if isinstance(data, Manifest) else None, ""
-    if table is None:
+    table, gone = None, ""
+    if isinstance(data, Manifest):
+        table = data
+    elif data is not None:
+        table = _read(Path(data), told, checkpoint)
+    else:
         try:
-            table = _read(Path(data or told.data), told if data is None else Story(), checkpoint, named=bool(data))
+            table = _read(Path(told.data), told, checkpoint)
         except DataError as error:
-            if data:
-                raise
             gone = str(error)
     return Source(run, run.begun(), _rows(run), told, weights, checkpoint, table, gone)
 
@@ -101,8 +103,8 @@ def scores(
     return validated.of(found.items, found.scores.numpy(), targets.numpy()), found.failed
 
 
-def _read(data: Path, told: Story, checkpoint: Checkpoint, *, named: bool) -> Manifest:
-    if not named and not told.data:
+def _read(data: Path, told: Story, checkpoint: Checkpoint) -> Manifest:
+    if data == Path():
         raise DataError("the run doesn't say where its data is; name it with --data.")
     given = dict(told.source)
     fold = given.get("fold", "")
