@@ -1,5 +1,6 @@
 """`timesformer explain`: where and when a model looked in a video."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,6 +21,22 @@ Files = Annotated[
 ]
 Reading = Annotated[Opened, tyro.conf.OmitArgPrefixes]
 AS_THEY_ARE = Opened()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is explained, and how."""
+
+    class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME", help_behavior_hint="")] = None
+    """Class to explain, or number of a regression; by default the one with the highest score."""
+    method: Literal["gradient", "rollout"] = "gradient"
+    """"gradient" shows what speaks for the class, "rollout" what attention reads for any class."""
+    crops: Literal[1, 3] = 3
+    """Number of spatial crops per clip."""
+    device: str = "auto"
+    """Device: "cpu", "cuda", "cuda:1", "mps", or "gpu" for any; "auto" takes a GPU if there is one."""
+
+
 LINES = 16
 """Most frames in the table; of more, those with the largest shares."""
 
@@ -29,11 +46,8 @@ def explain(
     video: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="VIDEO")],
     *,
     out: Files = (),
-    class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME", help_behavior_hint="")] = None,
-    method: Literal["gradient", "rollout"] = "gradient",
-    crops: Literal[1, 3] = 3,
     json: bool = False,
-    device: str = "auto",
+    asked: Annotated[Asked, tyro.conf.OmitArgPrefixes] = Asked(),
     reading: Reading = AS_THEY_ARE,
 ) -> int:
     """Show where and when a model looked in a video.
@@ -43,11 +57,8 @@ def explain(
         video: A video file, or a folder of images.
         out: File to write: .mp4 (a film of the whole video under colours), .gif (one clip, for a README) or .png (its
             frames, how much each counts, and attention over time). May be given repeatedly.
-        class_name: Class to explain, or number of a regression; by default the one with the highest score.
-        method: "gradient" shows what speaks for the class, "rollout" what attention reads for any class.
-        crops: Number of spatial crops per clip.
         json: Print one line of JSON instead of a text to read.
-        device: Device: "cpu", "cuda", "cuda:1", "mps", or "gpu" for any; "auto" takes a GPU if there is one.
+        asked: What is explained, and how.
         reading: How the weights are read.
     """
     order.check("explain", weights, [video])
@@ -58,7 +69,7 @@ def explain(
     from timesformer.progress.bar import counting
     from timesformer.verbs.explain import explain as look
 
-    where = pick_device(device)
+    where = pick_device(asked.device)
     for path in out:
         writing.check(path, video)
     console, errors = Console(), Console(stderr=True)
@@ -67,9 +78,9 @@ def explain(
         found = look(
             checkpoint,
             video,
-            class_name=class_name,
-            method=method,
-            crops=crops,
+            class_name=asked.class_name,
+            method=asked.method,
+            crops=asked.crops,
             leave_one_out=json or not out or any(path.suffix.lower() == ".png" for path in out),
             device=where,
             progress=progress,
