@@ -9,6 +9,7 @@ import tyro
 from timesformer.cli import shown
 from timesformer.cli.opened import Opened
 from timesformer.cli.typed import order
+from timesformer.config.tasks import FACTS
 from timesformer.plain import printable
 
 if TYPE_CHECKING:
@@ -111,11 +112,11 @@ def _print(console: "Console", found: "Explanation") -> None:
     if len(found.clip_scores) > 1:
         one = f"{clock(frames[0].time)} to {clock(frames[-1].time)}, {found.said(found.clip_scores[found.best_clip])}"
         shown.say(console, f"  of {len(found.clip_scores)} clips the one with the highest score: {one}")
-    known = frames[0].evidence is not None
+    known, form = frames[0].evidence is not None, "+8.3g" if FACTS[found.prediction.task].numeric else "+8.3f"
     shown.say(console, f"  {'time':>8}  relevance{'  evidence' if known else ''}")
     kept = sorted(sorted(frames, key=lambda frame: -frame.relevance)[:LINES], key=lambda frame: frame.number)
     for frame in kept:
-        evidence = "" if frame.evidence is None else f"  {frame.evidence:+8.3g}"
+        evidence = "" if frame.evidence is None else f"  {frame.evidence:{form}}"
         bar = "█" * round(30 * frame.relevance)
         shown.say(console, f"  {clock(frame.time):>8}  {frame.relevance:9.1%}{evidence}  {bar}".rstrip())
     if len(kept) < len(frames):

@@ -22,9 +22,9 @@ class Meaning:
 MEANINGS: Mapping[Method, Meaning] = {
     "gradient": Meaning(
         "colour: what speaks for this class",
-        "the share of a frame in what speaks for this class (attention, weighted by the gradient of the class)",
-        "Colours show which places speak for this class: attention, weighted by the gradient of the class. What speaks "
-        "against it is not shown.",
+        "the share of a frame in what speaks for this class (attention, half of it weighted by the class's gradient)",
+        "Colours show which places speak for this class: attention, half of it weighted by the class's gradient. What "
+        "speaks against it is not shown.",
     ),
     "rollout": Meaning(
         "colour: where attention reads, for any class",
