@@ -1,1 +1,1 @@
-"""What a model computes of videos, as a table of vectors, and what can be read from such a table."""
+"""Vectors of videos: computed, kept in a file, and compared."""

@@ -1,1 +1,1 @@
-"""Image transformers of every kind that a TimeSformer can express, and the reasons for those that it can't."""
+"""Image transformers, read exactly or refused with the reason."""
