@@ -134,7 +134,7 @@ def _curves(source: Source, findings: Findings | None) -> tuple[Curve, ...]:
     shown = [name for name in SHOWN if points(name)]
     numeric = FACTS[source.checkpoint.task].numeric
     level = None
-    if findings and findings.floor is not None and not numeric:
+    if findings and findings.floor is not None and not numeric and not source.config.optim.class_weights:
         level = (findings.floor, "always the same answer")
     names = tuple(SHOWN[name] for name in shown)
     lines = tuple(points(name) for name in shown)

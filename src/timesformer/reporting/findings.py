@@ -53,10 +53,18 @@ class Findings:
     """Rows of videos with the smallest errors, of different classes."""
 
 
-def found(seen: Validated, *, task: Task, target_stats: TargetStats = (), learned: Sequence[int] = ()) -> Findings:
+def found(
+    seen: Validated,
+    *,
+    task: Task,
+    target_stats: TargetStats = (),
+    learned: Sequence[int] = (),
+    balanced: bool = False,
+) -> Findings:
     """Everything that the scores of a split say; ``learned`` are training videos of each class, where they are known.
 
-    ``target_stats`` are the mean and standard deviation of each number of a regression.
+    ``target_stats`` are the mean and standard deviation of each number of a regression. ``balanced`` puts the mean over
+    classes first, where the training weighed them equally.
     """
     scores, targets, units = seen.scores.astype(np.float64), seen.targets, seen.units
     numbers = TABLE[task].measure(torch.from_numpy(seen.scores), torch.from_numpy(np.ascontiguousarray(targets)))
@@ -72,6 +80,8 @@ def found(seen: Validated, *, task: Task, target_stats: TargetStats = (), learne
     else:
         measured, classes = _classes(scores, targets.astype(np.int64), units)
         floor = float((targets == int(np.argmax(learned))).mean()) if learned else None
+        if balanced:
+            measured, floor = measured[::-1], 1 / len(np.unique(targets))
     errors, sure = _errors(scores, targets, task, target_stats)
     surely = _first(np.where(sure > 0, -sure, np.inf), SHOWN)
     return Findings(

@@ -80,7 +80,7 @@ def _asked(seen: Validated, row: int, checkpoint: Checkpoint) -> int:
 def _video(row: int, seen: Validated, checkpoint: Checkpoint, frames: Frames | None) -> Video:
     labels, scores, target = checkpoint.labels, seen.scores[row], seen.targets[row]
     about = labels[_asked(seen, row, checkpoint)]
-    looked = f"Below: where it looked for “{about}”." if frames else ""
+    looked = f"Lower row: where it looked for “{about}”." if frames else ""
     if FACTS[checkpoint.task].numeric:
         pairs = zip(labels, scores.tolist(), np.asarray(target).tolist(), strict=True)
         lines = tuple(f"{name}: predicted {said:.4g}, true {true:.4g}" for name, said, true in pairs)

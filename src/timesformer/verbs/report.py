@@ -71,7 +71,10 @@ def report(
         known = source.table is not None and "train" in source.table.splits and source.checkpoint.task != "regression"
         learned = source.table.class_counts("train") if source.table and known else ()
         stats = source.checkpoint.target_stats
-        found = findings.found(seen, task=source.checkpoint.task, target_stats=stats, learned=learned)
+        balanced = source.config.optim.class_weights
+        found = findings.found(
+            seen, task=source.checkpoint.task, target_stats=stats, learned=learned, balanced=balanced
+        )
     measured = speed.speed(
         source.checkpoint.model, frames=source.checkpoint.clip.frames, size=source.checkpoint.clip.frame_size
     )
