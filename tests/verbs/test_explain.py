@@ -163,14 +163,6 @@ def test_other_tasks_are_explained_in_their_own_scores(tmp_path: Path, task: Tas
     assert ("%" in look.said(look.score)) == (task == "multilabel")
 
 
-def test_a_class_for_which_nothing_speaks_is_said_to_be_one(tmp_path: Path) -> None:
-    checkpoint = made()
-    nn.init.zeros_(checkpoint.model.head.weight)
-    look = explain(checkpoint, write(tmp_path / "v.mp4", frames=8, fps=10), class_name="jump", device="cpu")
-    assert look.prediction.notes == ("nothing in the video speaks for 'jump' by this method, so no place is coloured",)
-    assert not look.maps.any() and all(frame.relevance == 0 for frame in look.frames)
-
-
 def test_certain_scores_still_tell_frames_apart() -> None:
     logits = torch.tensor([[[0.0, 60.0, 0.0]], [[0.0, 70.0, 0.0]]])
     assert computing.strength(logits, 1, made()).tolist() == pytest.approx([60 - math.log(2), 70 - math.log(2)])

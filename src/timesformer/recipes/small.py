@@ -33,7 +33,7 @@ SMALL_IMAGE = TrainConfig(
     ),
     clip=ClipConfig(frames=16, size=112, sampling="segments", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     augment=AugmentConfig(jitter=(1.0, 1.25), colour=0.2, versions=4, patch_drop=0.5),
-    optim=replace(_SMALL_OPTIM, lr=1.5e-4, epochs=20),
+    optim=replace(_SMALL_OPTIM, lr=1.5e-4, epochs=21),
     frozen_blocks=10,
     init="dinov2-small",
 )

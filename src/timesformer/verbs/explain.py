@@ -71,10 +71,7 @@ def explain(
     if output is None:
         output = 0 if FACTS[checkpoint.task].numeric else int(scores.argmax())
     found = _looked(checkpoint, clips, logits, output, method, leave_one_out=leave_one_out, steps=steps)
-    notes = (
-        clips.notes() if any(bool(each.maps.any()) for each in found) else (*clips.notes(), _nothing(labels[output]))
-    )
-    prediction = Prediction(Path(video), labels, tuple(scores.tolist()), checkpoint.task, notes)
+    prediction = Prediction(Path(video), labels, tuple(scores.tolist()), checkpoint.task, clips.notes())
     return Explanation(
         prediction=prediction,
         label=labels[output],
@@ -90,10 +87,6 @@ def explain(
         duration=clips.info.duration,
         time_attention=_mean([each.time_attention for each in found]),
     )
-
-
-def _nothing(label: str) -> str:
-    return f"nothing in the video speaks for {label!r} by this method, so no place is coloured"
 
 
 @dataclass(frozen=True)

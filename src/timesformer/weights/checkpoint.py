@@ -47,7 +47,8 @@ class Checkpoint:
     @property
     def is_backbone(self) -> bool:
         """Whether it has features but no head: no labels, and a head of zeros, as :func:`timesformer.load` makes."""
-        return not self.labels and not bool(self.model.head.weight.any())
+        bare = self.task == "classes" and self.model.config.classes == 1 and not self.labels
+        return bare and not bool(self.model.head.weight.any())
 
     def needs_head(self) -> None:
         """Raise :class:`WeightsError` with the way to train a head, where there is none."""
