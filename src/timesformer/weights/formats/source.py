@@ -68,7 +68,8 @@ def understand(raw: Raw, *, size: int | tuple[int, int] | None = None, heads: in
         return _checked(_ours(raw), heads)
     source = str(raw.path)
     tensors, own = _plain(raw)
-    beside = [name for name in raw.tensors if own and name not in own.values()]
+    taken = set(own.values())
+    beside = [name for name in raw.tensors if own and name not in taken]
     layout: Layout | ImageLayout = raw.held.layout if raw.held else "official"
     image = None
     if raw.container == "arrays" or detect.is_image(raw, tensors, layout):
