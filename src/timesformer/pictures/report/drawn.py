@@ -82,7 +82,7 @@ def scatter(chart: Scatter) -> Html:
 
 def _square(parts: Sequence[Html]) -> Html:
     return Html('<svg class="square" viewBox="0 0 {} {}"><g class="series-0">{}</g></svg>').format(
-        SIDE + EDGE + 12, SIDE + 2 * EDGE, Html("").join(parts)
+        SIDE + EDGE + 24, SIDE + 2 * EDGE, Html("").join(parts)
     )
 
 
